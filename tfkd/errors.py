@@ -1,0 +1,23 @@
+"""Errors that name the case and the file, and say what to do."""
+
+__all__ = ["ContractError", "ExportError", "GeometryError", "RecordError", "TfkdError"]
+
+
+class TfkdError(Exception):
+    """Base of every error that `tfkd` raises on purpose; the command line prints it in one line."""
+
+
+class GeometryError(TfkdError):
+    """A volume's shape, axes, affine or values are not what the step needs."""
+
+
+class RecordError(TfkdError):
+    """A source folder, manifest or TFRecord shard is missing, incomplete or inconsistent."""
+
+
+class ContractError(TfkdError):
+    """A model file and its contract are missing, do not match, or cannot be read."""
+
+
+class ExportError(TfkdError):
+    """A model could not be converted, or the converted file does not do what the model does."""
