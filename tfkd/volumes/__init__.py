@@ -1,0 +1,44 @@
+"""CT volumes: files, the canonical frame, preprocessing, slices and synthetic phantoms."""
+
+import importlib
+from typing import Any
+
+from tfkd.volumes.files import atomic_path, sha256_of
+from tfkd.volumes.nifti import check_same_geometry, read_volume, write_volume
+from tfkd.volumes.preprocess import (
+    AIR_HU,
+    PreprocessSpec,
+    fit_image,
+    fit_mask,
+    unfit_scores,
+    window,
+)
+from tfkd.volumes.slices import SliceExample, iter_slices
+from tfkd.volumes.volume import FileGeometry, Volume, canonical_affine
+
+__all__ = [
+    "AIR_HU",
+    "FileGeometry",
+    "PreprocessSpec",
+    "SliceExample",
+    "Volume",
+    "atomic_path",
+    "canonical_affine",
+    "check_same_geometry",
+    "fit_image",
+    "fit_mask",
+    "iter_slices",
+    "read_volume",
+    "sha256_of",
+    "unfit_scores",
+    "window",
+    "write_phantom_cohort",
+    "write_volume",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # The phantom is loaded on first use: reading a CT on an edge device does not need it.
+    if name == "write_phantom_cohort":
+        return importlib.import_module("tfkd.volumes.phantom").write_phantom_cohort
+    raise AttributeError(f"module 'tfkd.volumes' has no attribute {name!r}")
