@@ -1,0 +1,211 @@
+"""The contract: everything that a device must know to run a model file rightly, beside the file."""
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from tfkd.errors import ContractError
+from tfkd.inference.golden import GoldenSlice
+from tfkd.inference.model_tensor import ModelTensor
+from tfkd.inference.strict_json import exact_keys, typed
+from tfkd.volumes import PreprocessSpec, atomic_path, sha256_of
+
+__all__ = ["SCHEMA_VERSION", "Contract", "contract_path"]
+
+SCHEMA_VERSION = 1
+
+QUANTIZATIONS = ("float32", "float16", "int8")
+
+_KEYS = (
+    "schema_version",
+    "file",
+    "sha256",
+    "size_bytes",
+    "quantization",
+    "label_names",
+    "spec",
+    "input",
+    "output",
+    "golden",
+    "created_by",
+)
+
+
+def contract_path(model_path: str | Path) -> Path:
+    """Return where the contract of a model file lies: `student.tflite` → `student.json`."""
+    return Path(model_path).with_suffix(".json")
+
+
+@dataclass(frozen=True, eq=False)
+class Contract:
+    """What is beside `student.tflite` in `student.json`.
+
+    Attributes:
+        file: name of the model file, without its folder.
+        sha256: of the model file, hexadecimal.
+        size_bytes: of the model file.
+        quantization: "float32", "float16" (weights only) or "int8" (everything, input and
+            output too).
+        spec: how a CT becomes the network's input.
+        label_names: index = label value; the first is the background.
+        input: the model's input tensor.
+        output: the model's output tensor: logits.
+        golden: one slice with its expected answer.
+        created_by: versions of the packages that wrote the file.
+        schema_version: of the JSON layout.
+    """
+
+    file: str
+    sha256: str
+    size_bytes: int
+    quantization: str
+    spec: PreprocessSpec
+    label_names: tuple[str, ...]
+    input: ModelTensor
+    output: ModelTensor
+    golden: GoldenSlice
+    created_by: dict[str, str]
+    schema_version: int = SCHEMA_VERSION
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `from_dict` reads, in the order in which people want to read it."""
+        return {
+            "schema_version": self.schema_version,
+            "file": self.file,
+            "sha256": self.sha256,
+            "size_bytes": self.size_bytes,
+            "quantization": self.quantization,
+            "label_names": list(self.label_names),
+            "spec": self.spec.to_dict(),
+            "input": self.input.to_dict(),
+            "output": self.output.to_dict(),
+            "created_by": dict(self.created_by),
+            "golden": self.golden.to_dict(),
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Write the contract as JSON; the file appears whole or not at all."""
+        with atomic_path(path) as temporary:
+            Path(temporary).write_text(json.dumps(self.to_dict(), indent=2) + "\n", "utf-8")
+
+    @classmethod
+    def from_dict(cls, value: Any, where: str = "contract") -> "Contract":
+        """Read what `to_dict` gave.
+
+        Args:
+            value: the parsed JSON value.
+            where: words for the error message, such as the path of the file.
+
+        Raises:
+            ContractError: another schema version, an unknown or missing key, a wrong type, or parts
+                that contradict each other.
+        """
+        _check_version(value, where)
+        record = exact_keys(value, _KEYS, where)
+        names = typed(record, "label_names", list, where)
+        contract = cls(
+            file=typed(record, "file", str, where),
+            sha256=typed(record, "sha256", str, where),
+            size_bytes=typed(record, "size_bytes", int, where),
+            quantization=typed(record, "quantization", str, where),
+            spec=_read_spec(record["spec"], f"{where}, key 'spec'"),
+            label_names=tuple(names),
+            input=ModelTensor.from_dict(record["input"], f"{where}, key 'input'"),
+            output=ModelTensor.from_dict(record["output"], f"{where}, key 'output'"),
+            golden=GoldenSlice.from_dict(record["golden"], len(names), f"{where}, key 'golden'"),
+            created_by=typed(record, "created_by", dict, where),
+        )
+        contract._check_consistent(where)
+        return contract
+
+    @classmethod
+    def load(cls, model_path: str | Path) -> "Contract":
+        """Read the contract of a model file and checks that it belongs to this very file.
+
+        Args:
+            model_path: the `.tflite` file.
+
+        Raises:
+            ContractError: the model or its contract is missing, the contract cannot be read, or the
+                file's SHA-256 is not the contract's.
+        """
+        model_path = Path(model_path)
+        beside = contract_path(model_path)
+        if not model_path.is_file():
+            raise ContractError(
+                f"{model_path}: expected a .tflite model file, found none. Check the path."
+            )
+        if not beside.is_file():
+            raise ContractError(
+                f"{model_path}: expected its contract {beside.name} beside it, found none. "
+                "Copy it from where the model was exported, or export the model again; without it "
+                "the window, size and labels of the model are unknown."
+            )
+        contract = cls.from_dict(_parse(beside), str(beside))
+        received = sha256_of(model_path)
+        if received != contract.sha256:
+            raise ContractError(
+                f"{model_path}: expected SHA-256 {contract.sha256} as {beside.name} states, "
+                f"received {received}. The two do not belong together or the file is damaged: copy "
+                "both again, or export the model again."
+            )
+        return contract
+
+    def _check_consistent(self, where: str) -> None:
+        """Raises if the parts contradict each other, as after an edit by hand."""
+        height, width, channels = self.spec.input_shape
+        expected = {
+            "input shape": (1, height, width, channels),
+            "output shape": (1, height, width, len(self.label_names)),
+            "golden slice": (height, width, channels),
+        }
+        received = {
+            "input shape": self.input.shape,
+            "output shape": self.output.shape,
+            "golden slice": self.golden.image_hu.shape,
+        }
+        if expected != received or not all(isinstance(name, str) for name in self.label_names):
+            raise ContractError(
+                f"{where}: expected, from 'spec' and 'label_names', {expected}; received "
+                f"{received} with label names {list(self.label_names)}. Export the model again."
+            )
+        if self.quantization not in QUANTIZATIONS:
+            raise ContractError(
+                f"{where}: expected a quantization of {QUANTIZATIONS}, received "
+                f"{self.quantization!r}. Export the model again."
+            )
+
+
+def _read_spec(value: Any, where: str) -> PreprocessSpec:
+    # `from_dict` fills absent keys with defaults, which is right for settings and wrong here.
+    keys = [field.name for field in fields(PreprocessSpec)]
+    try:
+        return PreprocessSpec.from_dict(exact_keys(value, keys, where))
+    except ValueError as error:
+        raise ContractError(f"{where}: {error} Export the model again.") from error
+
+
+def _parse(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ContractError(
+            f"{path}: expected a contract in JSON, received something unreadable ({error}). "
+            "Copy it again from where the model was exported, or export the model again."
+        ) from error
+
+
+def _check_version(value: Any, where: str) -> None:
+    # Before the keys, since another version may have others.
+    received = value.get("schema_version") if isinstance(value, dict) else None
+    if received == SCHEMA_VERSION and type(received) is int:
+        return
+    if isinstance(received, int) and received > SCHEMA_VERSION:
+        advice = "It was written by a newer tfkd: upgrade tfkd on this machine"
+    else:
+        advice = "Export the model again with this version of tfkd"
+    raise ContractError(
+        f"{where}: expected contract schema version {SCHEMA_VERSION}, received {received!r}. "
+        f"{advice}."
+    )
