@@ -1,0 +1,104 @@
+"""Importance map distillation (IMD): where the network looks."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from tfkd.losses.distillation_loss import DistillationLoss
+
+__all__ = ["ImportanceMapDistillation", "importance_map_loss"]
+
+# Keeps the norm of an all-zero map differentiable; far below any real map's squared norm.
+_EPSILON = 1e-12
+
+
+def importance_map_loss(
+    teacher_features: Any, student_features: Any, labels: Any = None, *, power: float = 4.0
+) -> Any:
+    r"""Squared distance of the normalised importance maps.
+
+    $L = \|\hat a_s - \hat a_t\|_2^2$ with $\hat a = a / \|a\|_2$ per image and
+    $a = \mathrm{vec}(\mathrm{mean}_c |F_c|^p)$
+
+    The student's map is resized bilinearly to the teacher's size where they differ. The channel
+    counts need not agree. The value lies in [0, 2] and does not depend on the features' scale: two
+    proportional features cost 0, features with disjoint support cost 2.
+
+    Args:
+        teacher_features: Teacher features (N, h, w, c).
+        student_features: Student features (N, h', w', c').
+        labels: Not used; present because every distillation loss takes it.
+        power: Exponent p ≥ 1. 4 in the reference implementation; the paper's text has 1.
+
+    Returns:
+        Tensor of shape (N,), float32. Features that are zero everywhere give a map of zeros: 0 if
+        both are, 1 if only one is. Labels play no part, so an empty mask changes nothing.
+
+    Example:
+        >>> features = keras.random.normal((2, 8, 8, 3))
+        >>> bool(keras.ops.max(importance_map_loss(features, 5.0 * features)) < 1e-6)
+        True
+
+    References:
+        Eq. 3 and 4 of Qin et al., IEEE TMI 40(12), 2021, after Zagoruyko and Komodakis, ICLR 2017.
+    """
+    del labels
+    teacher = _importance(teacher_features, power)
+    student = _importance(student_features, power)
+    height, width = teacher.shape[1:3]
+    if tuple(student.shape[1:3]) != (height, width):
+        student = ops.image.resize(student, (height, width), interpolation="bilinear")
+    return ops.sum(ops.square(_normalise(student) - _normalise(teacher)), axis=-1)
+
+
+def _importance(features: Any, power: float) -> Any:
+    # float32 before the power: x⁴ overflows float16 beyond 16.
+    magnitude = ops.abs(ops.cast(features, "float32"))
+    return ops.mean(magnitude**power, axis=-1, keepdims=True)
+
+
+def _normalise(importance: Any) -> Any:
+    height, width = importance.shape[1:3]
+    flat = ops.reshape(importance, (-1, height * width))
+    # Brought to mean 1 first, so that ε is small whatever the features' scale and power. The result
+    # does not depend on this factor, so no gradient is needed through it.
+    mean = ops.stop_gradient(ops.mean(flat, axis=-1, keepdims=True))
+    flat = flat / ops.where(mean > 0, mean, 1.0)
+    return flat / ops.sqrt(ops.sum(ops.square(flat), axis=-1, keepdims=True) + _EPSILON)
+
+
+@keras.saving.register_keras_serializable(package="tfkd")
+class ImportanceMapDistillation(DistillationLoss):
+    """Importance map distillation at one pair of layers; see `importance_map_loss`.
+
+    Args:
+        teacher_layer_name: Teacher layer.
+        student_layer_name: Student layer; the teacher layer's name by default.
+        power: Exponent p ≥ 1.
+        name: Name of the curve; `importance_map_<teacher layer>` by default.
+    """
+
+    def __init__(
+        self,
+        teacher_layer_name: str = "tap_high",
+        student_layer_name: str | None = None,
+        power: float = 4.0,
+        name: str | None = None,
+    ) -> None:
+        if power < 1:
+            raise ValueError(f"Expected power >= 1. Received {power}.")
+        super().__init__(
+            teacher_layer_name,
+            student_layer_name or teacher_layer_name,
+            name or f"importance_map_{teacher_layer_name}",
+        )
+        self.power = power
+
+    def compute_loss(self, teacher: Any, student: Any, labels: Any) -> Any:
+        """One value per example (N,)."""
+        return importance_map_loss(teacher, student, labels, power=self.power)
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments that rebuild the loss."""
+        return {**super().get_config(), "power": self.power}

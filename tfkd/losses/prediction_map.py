@@ -1,0 +1,68 @@
+"""Prediction map distillation (PMD): pixel by pixel, the student's softened classes."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from tfkd.losses.distillation_loss import DistillationLoss
+
+__all__ = ["PredictionMapDistillation", "prediction_map_loss"]
+
+
+def prediction_map_loss(
+    teacher_logits: Any, student_logits: Any, labels: Any = None, *, temperature: float = 4.0
+) -> Any:
+    r"""Kullback-Leibler divergence of the softened class maps, averaged over the pixels.
+
+    $L = T^2\,\mathrm{mean}_x\,\mathrm{KL}(\mathrm{softmax}(z_t / T) \,\|\, \mathrm{softmax}(z_s / T))$
+
+    The factor $T^2$ keeps the gradient's size independent of the temperature. Adding a constant to
+    all logits of a pixel changes nothing; equal logits cost 0.
+
+    Args:
+        teacher_logits: Teacher output $z_t$ (N, H, W, K).
+        student_logits: Student output $z_s$ (N, H, W, K).
+        labels: Not used; present because every distillation loss takes it.
+        temperature: T > 0.
+
+    Returns:
+        Tensor of shape (N,), float32, ≥ 0. Labels play no part, so an empty mask changes nothing.
+
+    Example:
+        >>> logits = keras.random.normal((2, 4, 4, 3))
+        >>> float(keras.ops.max(prediction_map_loss(logits, logits)))
+        0.0
+
+    References:
+        Eq. 2 of Qin et al., IEEE TMI 40(12), 2021, after Hinton et al., 2015.
+    """
+    del labels
+    teacher = ops.log_softmax(ops.cast(teacher_logits, "float32") / temperature, axis=-1)
+    student = ops.log_softmax(ops.cast(student_logits, "float32") / temperature, axis=-1)
+    divergence = ops.sum(ops.exp(teacher) * (teacher - student), axis=-1)
+    return temperature**2 * ops.mean(divergence, axis=(1, 2))
+
+
+@keras.saving.register_keras_serializable(package="tfkd")
+class PredictionMapDistillation(DistillationLoss):
+    """Prediction map distillation between the logits; see `prediction_map_loss`.
+
+    Args:
+        temperature: T > 0; 4 in the reference implementation.
+        name: Name of the curve.
+    """
+
+    def __init__(self, temperature: float = 4.0, name: str = "prediction_map") -> None:
+        if temperature <= 0:
+            raise ValueError(f"Expected temperature > 0. Received {temperature}.")
+        super().__init__(name=name)
+        self.temperature = temperature
+
+    def compute_loss(self, teacher: Any, student: Any, labels: Any) -> Any:
+        """One value per example (N,)."""
+        return prediction_map_loss(teacher, student, labels, temperature=self.temperature)
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments that rebuild the loss."""
+        return {"temperature": self.temperature, "name": self.name}

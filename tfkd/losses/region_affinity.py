@@ -1,0 +1,198 @@
+"""Region affinity distillation (RAD): how far apart the network holds the regions."""
+
+from typing import Any, Literal, get_args
+
+import keras
+import numpy as np
+from keras import ops
+
+from tfkd.losses.distillation_loss import DistillationLoss
+from tfkd.losses.labels import one_hot_labels
+
+__all__ = ["RegionAffinityDistillation", "region_affinity_loss"]
+
+Variant = Literal["regions", "paper"]
+Centering = Literal["image", "batch", "none"]
+
+# Keeps the norm of a zero vector differentiable.
+_EPSILON = 1e-12
+
+
+def region_affinity_loss(
+    teacher_features: Any,
+    student_features: Any,
+    labels: Any,
+    *,
+    num_classes: int | None = None,
+    variant: Variant = "regions",
+    centering: Centering | None = None,
+) -> Any:
+    r"""Squared difference of the region contrasts of teacher and student.
+
+    $L = \mathrm{mean}_{i<j}\left(\cos(R^s_i, R^s_j) - \cos(R^t_i, R^t_j)\right)^2$
+
+    with $R_k$ the mean of the features over the pixels of region $k$. Each cosine lives in its own
+    feature space, so the channel counts and the sizes of teacher and student need not agree. Pixels
+    near a boundary are never compared one by one: the student is asked to keep the regions as far
+    apart as the teacher does.
+
+    Two variants:
+
+    * `"paper"`: two regions per image, background and everything else; labels resized to the
+      features by nearest neighbour; no centring. An image without target, or whose target vanishes
+      in the resizing, costs 0; so does one without background.
+    * `"regions"`: one region per class, all pairs. Labels are area-averaged to the features, so that
+      a small target keeps its share of a pixel instead of vanishing, and features are centred,
+      because region means of ReLU features are otherwise nearly parallel whatever the network does.
+
+    Args:
+        teacher_features: Teacher features (N, h, w, c).
+        student_features: Student features (N, h', w', c').
+        labels: One-hot masks (N, H, W, K), or class indices (N, H, W) together with `num_classes`.
+        num_classes: K, when the labels are indices. For `"paper"` 2 is enough: see Returns.
+        variant: As above.
+        centering: What is subtracted from the features of the `"regions"` variant: the mean over
+            each image, the mean over the batch, or nothing. An image with only two regions has
+            them exactly opposite (cosine −1) once centred by itself, whatever the network, so its
+            loss is 0. None takes `"image"` for three classes and more, and `"batch"` for two.
+
+    Returns:
+        Tensor of shape (N,), float32, in [0, 4]. Pairs with an absent class are left out; an image
+        with fewer than two regions costs 0.
+
+    Raises:
+        ValueError: If indices come without `num_classes`, or a setting is unknown.
+
+    Example:
+        >>> features = keras.random.normal((2, 4, 4, 5))
+        >>> labels = keras.random.randint((2, 16, 16), 0, 3)
+        >>> float(keras.ops.max(region_affinity_loss(features, features, labels, num_classes=3)))
+        0.0
+
+    References:
+        Eq. 5 to 8 of Qin et al., IEEE TMI 40(12), 2021. `"regions"` differs from the paper in its
+        many classes, soft masks and centring; the reference code yields NaN without background.
+    """
+    _check_settings(variant, centering)
+    shape = tuple(ops.shape(labels))
+    if num_classes is None and (len(shape) != 4 or shape[-1] < 2):
+        raise ValueError(
+            f"Expected one-hot labels (N, H, W, K), or num_classes. Received labels of {shape}."
+        )
+    masks = one_hot_labels(labels, num_classes or shape[-1])
+    if variant == "paper":
+        masks = ops.stack([masks[..., 0], ops.sum(masks[..., 1:], axis=-1)], axis=-1)
+        resize, center = _resize_nearest, "none"
+    else:
+        resize, center = _resize_area, centering or ("image" if masks.shape[-1] > 2 else "batch")
+
+    def contrast(features: Any) -> tuple[Any, Any]:
+        features = ops.cast(features, "float32")
+        return _contrast(features, resize(masks, *features.shape[1:3]), center)
+
+    teacher, teacher_present = contrast(teacher_features)
+    student, student_present = contrast(student_features)
+    pairs = teacher_present * student_present
+    total = ops.sum(pairs * ops.square(student - teacher), axis=-1)
+    return total / ops.maximum(ops.sum(pairs, axis=-1), 1.0)
+
+
+def _contrast(features: Any, masks: Any, centering: str) -> tuple[Any, Any]:
+    """Cosine of every pair of regions and whether both are present, each (N, K·(K−1)/2)."""
+    area = ops.sum(masks, axis=(1, 2))
+    vectors = ops.einsum("nhwk,nhwc->nkc", masks, features)
+    vectors = vectors / ops.maximum(area, _EPSILON)[..., None]
+    # The mean of the vectors' own pixels: subtracting it afterwards saves a copy of the features.
+    if centering != "none":
+        axes = (1, 2) if centering == "image" else (0, 1, 2)
+        mean = ops.mean(features, axis=axes, keepdims=True)
+        vectors = vectors - ops.squeeze(mean, axis=1)
+    norm = ops.sqrt(ops.sum(ops.square(vectors), axis=-1, keepdims=True) + _EPSILON)
+    unit = vectors / norm
+    cosine = ops.matmul(unit, ops.swapaxes(unit, 1, 2))
+    present = ops.cast(area > 0, "float32")
+    both = present[:, :, None] * present[:, None, :]
+    classes = masks.shape[-1]
+    first, second = np.triu_indices(classes, k=1)
+    flat = first * classes + second
+    return (
+        ops.take(ops.reshape(cosine, (-1, classes**2)), flat, axis=1),
+        ops.take(ops.reshape(both, (-1, classes**2)), flat, axis=1),
+    )
+
+
+def _resize_area(masks: Any, height: int, width: int) -> Any:
+    """Area average of (N, H, W, K) masks, so that no region vanishes."""
+    rows, columns, classes = masks.shape[1:]
+    if rows % height == 0 and columns % width == 0:
+        blocks = (-1, height, rows // height, width, columns // width, classes)
+        return ops.mean(ops.reshape(masks, blocks), axis=(2, 4))
+    return ops.einsum(
+        "aH,nHWk,bW->nabk", _area_weights(rows, height), masks, _area_weights(columns, width)
+    )
+
+
+def _area_weights(size_in: int, size_out: int) -> np.ndarray:
+    """Share of each input cell in each output cell, (size_out, size_in), rows sum to 1."""
+    edges = np.arange(size_out + 1) * (size_in / size_out)
+    cells = np.arange(size_in)
+    overlap = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
+    return (np.clip(overlap, 0, None) * (size_out / size_in)).astype(np.float32)
+
+
+def _resize_nearest(masks: Any, height: int, width: int) -> Any:
+    """Every (H/h)-th pixel, as the reference implementation's nearest neighbour takes it."""
+    rows, columns = masks.shape[1:3]
+    masks = ops.take(masks, np.arange(height) * rows // height, axis=1)
+    return ops.take(masks, np.arange(width) * columns // width, axis=2)
+
+
+def _check_settings(variant: str, centering: str | None) -> None:
+    if variant not in get_args(Variant):
+        raise ValueError(
+            f"Expected variant to be one of {get_args(Variant)}. Received {variant!r}."
+        )
+    if centering is not None and centering not in get_args(Centering):
+        raise ValueError(
+            f"Expected centering to be None or one of {get_args(Centering)}. Received {centering!r}."
+        )
+
+
+@keras.saving.register_keras_serializable(package="tfkd")
+class RegionAffinityDistillation(DistillationLoss):
+    """Region affinity distillation at one pair of layers; see `region_affinity_loss`.
+
+    Args:
+        teacher_layer_name: Teacher layer.
+        student_layer_name: Student layer; the teacher layer's name by default.
+        variant: `"regions"` or `"paper"`.
+        centering: `"image"`, `"batch"`, `"none"`, or None to choose by the number of classes.
+        name: Name of the curve; `region_affinity_<teacher layer>` by default.
+    """
+
+    def __init__(
+        self,
+        teacher_layer_name: str = "tap_high",
+        student_layer_name: str | None = None,
+        variant: Variant = "regions",
+        centering: Centering | None = None,
+        name: str | None = None,
+    ) -> None:
+        _check_settings(variant, centering)
+        super().__init__(
+            teacher_layer_name,
+            student_layer_name or teacher_layer_name,
+            name or f"region_affinity_{teacher_layer_name}",
+        )
+        self.variant: Variant = variant
+        self.centering: Centering | None = centering
+
+    def compute_loss(self, teacher: Any, student: Any, labels: Any) -> Any:
+        """One value per example (N,)."""
+        return region_affinity_loss(
+            teacher, student, labels, variant=self.variant, centering=self.centering
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments that rebuild the loss."""
+        return {**super().get_config(), "variant": self.variant, "centering": self.centering}
