@@ -1,0 +1,40 @@
+"""Teacher and student networks: Functional Keras models that return logits.
+
+Names are loaded on first use, so that the list of networks costs no import of TensorFlow.
+"""
+
+import importlib
+from typing import Any
+
+from tfkd.models.zoo import STUDENTS, TEACHERS, build
+
+__all__ = [
+    "STUDENTS",
+    "TAPS",
+    "TEACHERS",
+    "ENet",
+    "MobileNetV2",
+    "RAUNet",
+    "UNet",
+    "build",
+    "with_taps",
+]
+
+_HOME = {
+    "TAPS": "tfkd.models.taps",
+    "with_taps": "tfkd.models.taps",
+    **{name: "tfkd.models.teachers" for name in TEACHERS},
+    **{name: "tfkd.models.students" for name in STUDENTS},
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'tfkd.models' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

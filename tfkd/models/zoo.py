@@ -1,0 +1,55 @@
+"""Networks by name, for the command line; this file does not import Keras until it builds one."""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["STUDENTS", "TEACHERS", "build"]
+
+TEACHERS = ("UNet", "RAUNet")
+"""Names of the networks meant as teachers."""
+
+STUDENTS = ("ENet", "MobileNetV2")
+"""Names of the networks meant as students."""
+
+
+def build(
+    name: str,
+    input_shape: tuple[int, int, int] = (256, 256, 1),
+    num_classes: int = 2,
+    width: float = 1.0,
+) -> "keras.Model":
+    """Build a network by its name.
+
+    Args:
+        name: One of `TEACHERS` or `STUDENTS`; case and hyphens do not matter ("u-net" is "UNet").
+        input_shape: (H, W, C).
+        num_classes: Classes with the background, at least 2.
+        width: Factor on every channel count.
+
+    Returns:
+        The Functional model.
+
+    Raises:
+        ValueError: If no network has that name (the names are listed), or an argument is out of range.
+
+    Example:
+        >>> build("enet", (64, 64, 1), num_classes=3, width=0.5).output_shape
+        (None, 64, 64, 3)
+    """
+    wanted = _key(name)
+    for package, names in (("teachers", TEACHERS), ("students", STUDENTS)):
+        for known in names:
+            if _key(known) == wanted:
+                module = importlib.import_module(f"tfkd.models.{package}")
+                return getattr(module, known)(input_shape, num_classes, width)
+    raise ValueError(
+        f"Expected the name of a network: {', '.join(TEACHERS)} (teachers) or "
+        f"{', '.join(STUDENTS)} (students). Received {name!r}."
+    )
+
+
+def _key(name: str) -> str:
+    return str(name).casefold().replace("-", "").replace("_", "")
