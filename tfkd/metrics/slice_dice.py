@@ -1,0 +1,97 @@
+"""Dice over the slices of an epoch, as a Keras metric."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+__all__ = ["SliceDice"]
+
+
+@keras.saving.register_keras_serializable(package="tfkd")
+class SliceDice(keras.metrics.Metric):
+    """Mean Dice of the foreground classes, from the counts of all slices seen since the last reset.
+
+    Counts are added up before the division (global Dice), so that the value does not depend on the
+    batch size and an empty slice with no false positive changes nothing:
+
+        Dice_k = 2·Σ w·[t = k][p = k] / (Σ w·[t = k] + Σ w·[p = k]),    result = mean over k ≥ 1
+
+    with t the labels, p = argmax of the logits and w the sample weight. It guides training; the
+    figures to quote come from whole volumes (`tfkd.report.evaluate`).
+
+    Empty masks: a class that is in neither the labels nor the predictions of any slice is left out
+    of the mean; NaN if no foreground class is left. A class only predicted, or only missed,
+    scores 0.
+
+    Args:
+        num_classes: number of classes K ≥ 2, background included.
+        name: name of the metric in logs.
+        dtype: as in Keras.
+
+    Raises:
+        ValueError: for fewer than two classes.
+
+    Example:
+        >>> metric = SliceDice(num_classes=2)
+        >>> labels = np.array([[[0, 1], [1, 1]]])            # (1, 2, 2)
+        >>> logits = np.array([[[[9, 0], [0, 9]], [[0, 9], [9, 0]]]], "float32")
+        >>> float(metric(labels, logits))                    # 2·2 / (3 + 2)
+        0.8
+    """
+
+    def __init__(self, num_classes: int, name: str = "slice_dice", dtype: Any = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+        if num_classes < 2:
+            raise ValueError(
+                "Expected num_classes of at least 2, background included. "
+                f"Received: num_classes={num_classes}"
+            )
+        self.num_classes = num_classes
+        self._direction = "up"
+        shape = (num_classes,)
+        self.shared = self.add_weight(shape=shape, initializer="zeros", name="shared")
+        self.labelled = self.add_weight(shape=shape, initializer="zeros", name="labelled")
+        self.predicted = self.add_weight(shape=shape, initializer="zeros", name="predicted")
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Adds a batch.
+
+        Args:
+            y_true: integer labels, (N, H, W) or (N, H, W, 1). A label outside [0, K) is never
+                right: its pixel counts as a false positive of whatever is predicted.
+            y_pred: logits or probabilities, (N, H, W, K).
+            sample_weight: None, or weights ≥ 0 of shape (N,), (N, 1), (N, H, W) or (N, H, W, 1).
+        """
+        if len(y_true.shape) == len(y_pred.shape):
+            y_true = ops.squeeze(y_true, axis=-1)
+        truth = ops.one_hot(ops.cast(y_true, "int32"), self.num_classes, dtype=self.dtype)
+        prediction = ops.one_hot(ops.argmax(y_pred, axis=-1), self.num_classes, dtype=self.dtype)
+        weights = _pixel_weights(sample_weight, self.dtype)
+        for total, counted in (
+            (self.shared, truth * prediction),
+            (self.labelled, truth),
+            (self.predicted, prediction),
+        ):
+            total.assign_add(ops.sum(counted * weights, axis=(0, 1, 2)))
+
+    def result(self) -> Any:
+        """Mean Dice of the foreground classes seen so far, in [0, 1]; NaN if there are none."""
+        total = (self.labelled + self.predicted)[1:]
+        present = ops.cast(total > 0, self.dtype)
+        dice = 2.0 * self.shared[1:] / ops.where(total > 0, total, ops.ones_like(total))
+        return ops.sum(dice * present) / ops.sum(present)
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments to build the metric again."""
+        return {**super().get_config(), "num_classes": self.num_classes}
+
+
+def _pixel_weights(sample_weight: Any, dtype: str) -> Any:
+    """Brings weights to a shape that multiplies (N, H, W, K)."""
+    if sample_weight is None:
+        return 1.0
+    weights = ops.cast(sample_weight, dtype)
+    while len(weights.shape) < 4:
+        weights = ops.expand_dims(weights, axis=-1)
+    return weights
