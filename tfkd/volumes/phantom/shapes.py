@@ -1,0 +1,166 @@
+"""Signed distances in mm (negative inside) and the canvas that they are painted on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfkd.volumes.phantom.space import Box, Point, Space
+
+__all__ = ["Canvas", "Tube", "carve", "ellipsoid", "meet", "tubes", "unite"]
+
+FAR_MM = np.float32(1e3)
+
+
+@dataclass(frozen=True)
+class Tube:
+    """A round cone from one point to another, in patient coordinates and mm."""
+
+    start: Point
+    end: Point
+    start_radius: float
+    end_radius: float
+
+
+def ellipsoid(
+    space: Space,
+    centre: Point,
+    radii: Point,
+    tilt: float = 0.0,
+) -> np.ndarray:
+    """Distance to an ellipsoid, exact to first order near its surface.
+
+    Args:
+        space: Where to evaluate.
+        centre: ``(x, y, z)`` in mm.
+        radii: Half axes along x, y, z in mm.
+        tilt: Turn about z in radians, from x towards y.
+
+    Returns:
+        Distance in mm, the shape of the space.
+    """
+    x, y, z = (space.x - centre[0], space.y - centre[1], space.z - centre[2])
+    if tilt:
+        cos, sin = float(np.cos(tilt)), float(np.sin(tilt))
+        x, y = cos * x + sin * y, cos * y - sin * x
+    x, y, z = x / radii[0], y / radii[1], z / radii[2]
+    scaled = np.sqrt(x * x + y * y + z * z) + np.float32(1e-6)
+    x, y, z = x / radii[0], y / radii[1], z / radii[2]
+    slope = np.sqrt(x * x + y * y + z * z) + np.float32(1e-9)
+    return scaled * (scaled - 1) / slope
+
+
+def tubes(space: Space, parts: Sequence[Tube], reach_mm: float = 4.0) -> np.ndarray:
+    """Distance to a union of round cones, right within `reach_mm` and large elsewhere.
+
+    Args:
+        space: Where to evaluate.
+        parts: The cones.
+        reach_mm: How far outside of a cone its distance is needed.
+
+    Returns:
+        Distance in mm, the shape of the space.
+    """
+    result = np.full(space.shape, FAR_MM, np.float32)
+    for part in parts:
+        a, b = np.asarray(part.start, float), np.asarray(part.end, float)
+        widest = max(part.start_radius, part.end_radius)
+        box = space.box(np.minimum(a, b) - widest, np.maximum(a, b) + widest, reach_mm)
+        here = space.crop(box)
+        if here.x.size:
+            np.minimum(result[box], _cone(here, a, b, part), out=result[box])
+    return result
+
+
+def _cone(space: Space, a: np.ndarray, b: np.ndarray, part: Tube) -> np.ndarray:
+    step = b - a
+    length2 = max(float(step @ step), 1e-6)
+    x, y, z = space.x - a[0], space.y - a[1], space.z - a[2]
+    along = np.clip((x * step[0] + y * step[1] + z * step[2]) / length2, 0, 1)
+    x, y, z = x - along * step[0], y - along * step[1], z - along * step[2]
+    radius = part.start_radius + along * (part.end_radius - part.start_radius)
+    return (np.sqrt(x * x + y * y + z * z) - radius).astype(np.float32)
+
+
+def unite(a: np.ndarray, b: np.ndarray, blend_mm: float) -> np.ndarray:
+    """Union whose seam is rounded over `blend_mm` (polynomial smooth minimum).
+
+    Args:
+        a: Distance to the one shape.
+        b: Distance to the other.
+        blend_mm: Width of the seam.
+
+    Returns:
+        Distance to the union.
+    """
+    overlap = np.maximum(blend_mm - np.abs(a - b), 0)
+    return np.minimum(a, b) - overlap * overlap / np.float32(4 * blend_mm)
+
+
+def meet(a: np.ndarray, b: np.ndarray, blend_mm: float) -> np.ndarray:
+    """Intersection whose edge is rounded over `blend_mm`.
+
+    Args:
+        a: Distance to the one shape.
+        b: Distance to the other.
+        blend_mm: Width of the edge.
+
+    Returns:
+        Distance to what lies in both.
+    """
+    overlap = np.maximum(blend_mm - np.abs(a - b), 0)
+    return np.maximum(a, b) + overlap * overlap / np.float32(4 * blend_mm)
+
+
+def carve(shape: np.ndarray, other: np.ndarray, gap_mm: float, blend_mm: float = 4.0) -> np.ndarray:
+    """What is left of a shape beside another one.
+
+    Args:
+        shape: Distance to the shape that gives way.
+        other: Distance to the shape that it gives way to.
+        gap_mm: Distance that stays between the two.
+        blend_mm: Width over which the edge is rounded.
+
+    Returns:
+        Distance to the remainder.
+    """
+    return meet(shape, gap_mm - other, blend_mm)
+
+
+class Canvas:
+    """HU values that shapes are painted on, with partial volume at their borders."""
+
+    def __init__(self, space: Space, hu: float) -> None:
+        """Start with one value everywhere.
+
+        Args:
+            space: The voxel grid.
+            hu: The value.
+        """
+        self.hu = np.full(space.shape, hu, np.float32)
+        self._edge_mm = space.pixel_mm
+
+    def paint(
+        self,
+        distance: np.ndarray,
+        hu: float | np.ndarray,
+        *,
+        box: Box | None = None,
+        edge_mm: float | None = None,
+        opacity: float = 1.0,
+    ) -> None:
+        """Mix a tissue in.
+
+        Args:
+            distance: Signed distance to its shape in mm.
+            hu: Its value, or one per voxel.
+            box: Where `distance` lies in the volume; all of it by default.
+            edge_mm: Width of the border; one pixel by default.
+            opacity: Share of the tissue deep inside.
+        """
+        width = max(edge_mm or 0.0, self._edge_mm)
+        share = np.clip(0.5 - distance / np.float32(width), 0, 1) * np.float32(opacity)
+        target = self.hu if box is None else self.hu[box]
+        target += share * (hu - target)
