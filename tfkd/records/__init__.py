@@ -1,0 +1,44 @@
+"""TFRecords of CT slices: finding a cohort, writing the records, reading them for training."""
+
+import importlib
+from typing import Any
+
+from tfkd.records.case_files import CaseFiles, Source
+from tfkd.records.manifest import CaseRecord, Manifest, Shard
+from tfkd.records.sampling import Sampling
+from tfkd.records.sources import find_source
+from tfkd.records.splits import SplitPlan, split_patients
+
+__all__ = [
+    "Augmentation",
+    "AugmentationLayer",
+    "CTRecords",
+    "CaseFiles",
+    "CaseRecord",
+    "Manifest",
+    "Sampling",
+    "Shard",
+    "Source",
+    "SplitPlan",
+    "find_source",
+    "load",
+    "prepare",
+    "split_patients",
+]
+
+# What needs TensorFlow is loaded on first use: evaluation on an edge device reads manifests only.
+_HOME = {
+    "Augmentation": "tfkd.records.augmentation",
+    "AugmentationLayer": "tfkd.records.augmentation",
+    "CTRecords": "tfkd.records.reader",
+    "load": "tfkd.records.reader",
+    "prepare": "tfkd.records.preparation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'tfkd.records' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value

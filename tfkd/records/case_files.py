@@ -1,0 +1,99 @@
+"""Where the files of a labelled CT cohort lie, and what its labels mean."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from tfkd.errors import RecordError
+
+__all__ = ["CaseFiles", "Source", "natural_key", "select_case"]
+
+
+@dataclass(frozen=True)
+class CaseFiles:
+    """The files of one case.
+
+    Args:
+        case_id: Unique name of the case in its source, such as ``"volume-7"`` or ``"case_00023"``.
+        image: The CT file.
+        mask: The label file; None where a case is only to be segmented.
+        patient_id: Name of the patient. Cases of one patient always share a split.
+    """
+
+    case_id: str
+    image: Path
+    mask: Path | None
+    patient_id: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """A labelled CT cohort as found on disk.
+
+    Args:
+        name: Name of the dataset in lower case, such as ``"lits17"``; shards are named after it.
+        root: Folder that all files lie in.
+        cases: The labelled cases, in natural order (2 before 10).
+        label_names: Name of every label value: ``label_names[0]`` is ``"background"``.
+        window_hu: HU window (lower, upper) that suits the target organs.
+        identity_affine: Axis codes to assume for a file whose affine is the identity, or None
+            where the affine is always to be believed.
+    """
+
+    name: str
+    root: Path
+    cases: tuple[CaseFiles, ...]
+    label_names: tuple[str, ...]
+    window_hu: tuple[float, float]
+    identity_affine: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.cases:
+            raise RecordError(f"{self.root}: expected labelled CT cases, found none.")
+        count, twice = Counter(case.case_id for case in self.cases).most_common(1)[0][::-1]
+        if count > 1:
+            files = [str(case.image) for case in self.cases if case.case_id == twice]
+            raise RecordError(
+                f"case {twice}: expected one CT file per case, found {count}: "
+                f"{', '.join(files)}. Remove all but one."
+            )
+
+
+def natural_key(text: str) -> tuple[tuple[int, int | str], ...]:
+    """Sort key that orders numbers inside names by value: ``volume-2`` before ``volume-10``."""
+    parts = re.split(r"(\d+)", text)
+    return tuple((0, int(part)) if part.isdigit() else (1, part) for part in parts if part)
+
+
+def select_case(wanted: str | int, case_ids: tuple[str, ...]) -> str:
+    """Finds the case that a user means.
+
+    Args:
+        wanted: A full case id, or only its number: ``"7"``, ``7`` and ``"007"`` all mean
+            ``"volume-7"`` or ``"abd_007"``.
+        case_ids: The ids to choose from.
+
+    Returns:
+        The full case id.
+
+    Raises:
+        RecordError: If no case, or more than one, answers to the name.
+    """
+    name = str(wanted).strip()
+    if name in case_ids:
+        return name
+    found = []
+    if name.isdecimal():
+        for case_id in case_ids:
+            number = re.search(r"(\d+)$", case_id)
+            if number and int(number.group(1)) == int(name):
+                found.append(case_id)
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(case_ids[:8]) + (", ..." if len(case_ids) > 8 else "")
+    if found:
+        raise RecordError(
+            f"case {name!r} is ambiguous: it may mean {', '.join(found)}. Give the full case id."
+        )
+    raise RecordError(f"case {name!r} does not exist. Expected one of: {known}.")

@@ -1,0 +1,143 @@
+"""Turns one case into one finished TFRecord file; runs in a worker process."""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tfkd.errors import RecordError
+from tfkd.records.case_files import CaseFiles, Source
+from tfkd.records.encoding import encode_slice
+from tfkd.records.manifest import SCHEMA_VERSION, CaseRecord
+from tfkd.volumes import (
+    PreprocessSpec,
+    Volume,
+    atomic_path,
+    check_same_geometry,
+    iter_slices,
+    read_volume,
+    sha256_of,
+)
+
+__all__ = ["case_record_path", "hide_accelerators", "write_case"]
+
+
+def hide_accelerators() -> None:
+    """Keeps a worker process, which only encodes PNGs, from claiming the GPU's memory."""
+    tf.config.set_visible_devices([], "GPU")
+
+
+def case_record_path(folder: Path, case_id: str) -> Path:
+    """Where the TFRecord file of a case lies among the unfinished work."""
+    return folder / f"{case_id}.tfrecord"
+
+
+def write_case(source: Source, case: CaseFiles, spec: PreprocessSpec, folder: Path) -> CaseRecord:
+    """Reads, checks and encodes a case, unless an interrupted run has already done so.
+
+    Args:
+        source: The cohort.
+        case: Its case.
+        spec: The preprocessing.
+        folder: Where ``CASE.tfrecord`` and, last of all, ``CASE.json`` are written.
+
+    Returns:
+        The case's entry for the manifest.
+
+    Raises:
+        GeometryError: If a file cannot be read, or CT and mask differ in shape or position.
+        RecordError: If the mask holds a value that has no name.
+    """
+    facts_path = folder / f"{case.case_id}.json"
+    key = _fingerprint(source, case, spec)
+    finished = _read_finished(facts_path, key)
+    if finished is not None:
+        return finished
+    image, mask = _read_pair(source, case)
+    labels_per_slice: list[tuple[int, ...]] = []
+    with (
+        atomic_path(case_record_path(folder, case.case_id)) as path,
+        tf.io.TFRecordWriter(str(path)) as writer,
+    ):
+        for example in iter_slices(image, mask, spec):
+            writer.write(encode_slice(example, len(source.label_names)))
+            labels_per_slice.append(_labels(np.asarray(example.mask)))
+    record = _describe(source, case, image, labels_per_slice)
+    with atomic_path(facts_path) as path:
+        facts = {"key": key, "record": dataclasses.asdict(record)}
+        path.write_text(json.dumps(facts), encoding="utf-8")
+    return record
+
+
+def _fingerprint(source: Source, case: CaseFiles, spec: PreprocessSpec) -> str:
+    """Changes with anything that the case's records depend on."""
+    files = [
+        (str(path), path.stat().st_size, path.stat().st_mtime_ns)
+        for path in (case.image, _mask_of(case))
+        if path.exists()
+    ]
+    facts = [SCHEMA_VERSION, case.patient_id, files, spec.to_dict()]
+    facts += [source.label_names, source.identity_affine]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _read_finished(path: Path, key: str) -> CaseRecord | None:
+    if not path.exists():
+        return None
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    return CaseRecord.from_dict(facts["record"]) if facts["key"] == key else None
+
+
+def _mask_of(case: CaseFiles) -> Path:
+    if case.mask is None:
+        raise RecordError(f"case {case.case_id}: {case.image} has no mask. Add the label file.")
+    return case.mask
+
+
+def _labels(mask: np.ndarray) -> tuple[int, ...]:
+    return tuple(int(label) for label in np.unique(mask) if label > 0)
+
+
+def _relative(path: Path, root: Path) -> str:
+    return Path(os.path.relpath(path, root)).as_posix()
+
+
+def _read_pair(source: Source, case: CaseFiles) -> tuple[Volume, Volume]:
+    mask_path = _mask_of(case)
+    axes = source.identity_affine
+    image = read_volume(case.image, kind="ct", case_id=case.case_id, identity_affine=axes)
+    mask = read_volume(mask_path, kind="mask", case_id=case.case_id, identity_affine=axes)
+    check_same_geometry(image, mask, case.image, mask_path)
+    known = len(source.label_names)
+    extra = [int(value) for value in np.unique(mask.array) if value >= known]
+    if extra:
+        names = ", ".join(f"{value} {name}" for value, name in enumerate(source.label_names))
+        raise RecordError(
+            f"case {case.case_id}: {mask_path} holds the label value(s) {extra}. "
+            f"Expected only {names}."
+        )
+    return image, mask
+
+
+def _describe(
+    source: Source, case: CaseFiles, image: Volume, labels_per_slice: list[tuple[int, ...]]
+) -> CaseRecord:
+    depth, height, width = image.shape
+    runs = tuple((len(list(run)), labels) for labels, run in itertools.groupby(labels_per_slice))
+    mask_path = _mask_of(case)
+    return CaseRecord(
+        case_id=case.case_id,
+        patient_id=case.patient_id,
+        image=_relative(case.image, source.root),
+        mask=_relative(mask_path, source.root),
+        image_sha256=sha256_of(case.image),
+        mask_sha256=sha256_of(mask_path),
+        shape=(depth, height, width),
+        spacing_mm=image.spacing_mm,
+        presence_runs=runs,
+    )

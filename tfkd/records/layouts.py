@@ -1,0 +1,143 @@
+"""How the public CT cohorts lay out their files: LiTS17, KiTS19 and nnU-Net / MSD folders."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from tfkd.errors import RecordError
+from tfkd.records.case_files import CaseFiles, Source, natural_key
+
+__all__ = ["find_kits19", "find_lits17", "looks_like_kits19", "looks_like_lits17"]
+
+LITS17_WINDOW_HU = (-60.0, 140.0)  # method.md, "The protocol": LiTS
+KITS19_WINDOW_HU = (-200.0, 300.0)  # method.md, "The protocol": KiTS
+
+# 3D-IRCADb patients of LiTS17 carry an identity affine; their arrays are laid out like this.
+LITS17_IDENTITY_AFFINE = "LPS"
+
+# KiTS19 publishes labels for cases 0-209 only; 210-299 are its unlabelled test set.
+KITS19_LABELLED_CASES = 210
+
+_LITS17_FILE = re.compile(r"(volume|segmentation)-(\d+)\.nii(\.gz)?")
+_KITS19_CASE = re.compile(r"case_(\d{5})")
+
+
+def _lits17_files(root: Path) -> dict[str, dict[str, list[Path]]]:
+    """Number -> {"volume": files, "segmentation": files}, in `root` and one folder below it.
+
+    The challenge distributes "Training Batch 1" and "2"; mirrors put images and masks in folders.
+    """
+    found: dict[str, dict[str, list[Path]]] = {}
+    for path in sorted([*root.glob("*.nii*"), *root.glob("*/*.nii*")]):
+        match = _LITS17_FILE.fullmatch(path.name)
+        if match:
+            kinds = found.setdefault(match.group(2), {"volume": [], "segmentation": []})
+            kinds[match.group(1)].append(path)
+    return found
+
+
+def looks_like_lits17(root: Path) -> bool:
+    """Whether the folder holds ``volume-N.nii[.gz]`` or ``segmentation-N.nii[.gz]``."""
+    return bool(_lits17_files(root))
+
+
+def find_lits17(root: Path) -> Source:
+    """Finds the cases of a LiTS17 folder: ``volume-N.nii[.gz]`` and ``segmentation-N.nii[.gz]``.
+
+    Args:
+        root: The folder with the files, or the folder above ("Training Batch 1", ...).
+
+    Returns:
+        The source, its cases in the order of their numbers.
+
+    Raises:
+        RecordError: If a volume lacks its mask or a mask its volume, if a number occurs twice,
+            or if there is nothing.
+    """
+    cases = []
+    for number, kinds in sorted(_lits17_files(root).items(), key=lambda item: int(item[0])):
+        case_id = f"volume-{number}"
+        for kind, what in (("volume", "the CT"), ("segmentation", "the mask")):
+            other = kinds["segmentation" if kind == "volume" else "volume"]
+            if not kinds[kind]:
+                raise missing_file(case_id, what, other[0].parent / f"{kind}-{number}.nii.gz")
+            if len(kinds[kind]) > 1:
+                raise RecordError(
+                    f"case {case_id}: expected one {kind} file, found "
+                    f"{', '.join(map(str, kinds[kind]))}. Remove all but one."
+                )
+        cases.append(CaseFiles(case_id, kinds["volume"][0], kinds["segmentation"][0], case_id))
+    return Source(
+        name="lits17",
+        root=root,
+        cases=_some(cases, root, "volume-N.nii.gz and segmentation-N.nii.gz"),
+        label_names=("background", "liver", "tumour"),
+        window_hu=LITS17_WINDOW_HU,
+        identity_affine=LITS17_IDENTITY_AFFINE,
+    )
+
+
+def _kits19_folders(root: Path) -> list[Path]:
+    """The ``case_NNNNN`` folders in `root` itself or in its ``data`` folder."""
+    for folder in (root, root / "data"):
+        found = [p for p in folder.glob("case_*") if p.is_dir() and _KITS19_CASE.fullmatch(p.name)]
+        if found:
+            return sorted(found)
+    return []
+
+
+def looks_like_kits19(root: Path) -> bool:
+    """Whether the folder holds ``case_NNNNN`` or ``data/case_NNNNN`` folders."""
+    return bool(_kits19_folders(root))
+
+
+def find_kits19(root: Path) -> Source:
+    """Finds the cases of a KiTS19 folder: ``data/case_00000/{imaging,segmentation}.nii.gz``.
+
+    Args:
+        root: The folder with ``data``, or the folder with the ``case_NNNNN`` folders.
+
+    Returns:
+        The source. Cases from 210 on without a mask are the challenge's test set and left out.
+
+    Raises:
+        RecordError: If a CT or a mask is missing, or if there is nothing.
+    """
+    cases = []
+    for folder in _kits19_folders(root):
+        image, mask = (_either_suffix(folder / f"{k}.nii.gz") for k in ("imaging", "segmentation"))
+        number = int(folder.name.removeprefix("case_"))
+        if number >= KITS19_LABELLED_CASES and image.exists() and not mask.exists():
+            continue
+        for path, what in ((image, "the CT"), (mask, "the mask")):
+            if not path.exists():
+                raise missing_file(folder.name, what, path)
+        cases.append(CaseFiles(folder.name, image, mask, folder.name))
+    return Source(
+        name="kits19",
+        root=root,
+        cases=_some(cases, root, "data/case_00000/imaging.nii.gz and segmentation.nii.gz"),
+        label_names=("background", "kidney", "tumour"),
+        window_hu=KITS19_WINDOW_HU,
+    )
+
+
+def missing_file(case_id: str, what: str, path: Path) -> RecordError:
+    """The error for a case whose CT or mask is not there."""
+    return RecordError(
+        f"case {case_id}: {what} is missing, expected at {path}. "
+        f"Add the file, or move the case out of the folder."
+    )
+
+
+def _either_suffix(path: Path) -> Path:
+    """`path` (.nii.gz), or the same name with .nii where only that exists."""
+    plain = path.with_suffix("")
+    return plain if plain.exists() and not path.exists() else path
+
+
+def _some(cases: Iterable[CaseFiles], root: Path, expected: str) -> tuple[CaseFiles, ...]:
+    ordered = tuple(sorted(cases, key=lambda case: natural_key(case.case_id)))
+    if not ordered:
+        raise RecordError(f"{root}: expected {expected}, found no labelled case.")
+    return ordered

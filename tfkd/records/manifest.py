@@ -1,0 +1,277 @@
+"""The manifest: what a folder of records holds, where it came from and how it was made."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tfkd.errors import RecordError
+from tfkd.records.case_files import CaseFiles, select_case
+from tfkd.records.splits import SPLITS, check_no_leakage
+from tfkd.volumes import PreprocessSpec, atomic_path, sha256_of
+
+__all__ = ["MANIFEST_NAME", "SCHEMA_VERSION", "CaseRecord", "Manifest", "Shard"]
+
+MANIFEST_NAME = "manifest.json"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class CaseRecord:
+    """One prepared case.
+
+    Args:
+        case_id: Name of the case.
+        patient_id: Name of the patient.
+        image: Path of the CT file below the source's root, with forward slashes.
+        mask: Path of the label file below the source's root.
+        image_sha256: Checksum of the CT file.
+        mask_sha256: Checksum of the label file.
+        shape: Native shape (Z, Y, X) in the canonical frame.
+        spacing_mm: Native voxel spacing along (z, y, x).
+        presence_runs: The labels in each fitted slice, from the lowest slice up, run by run:
+            ``((12, ()), (30, (1,)))`` is 12 empty slices, then 30 with label 1.
+    """
+
+    case_id: str
+    patient_id: str
+    image: str
+    mask: str
+    image_sha256: str
+    mask_sha256: str
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    presence_runs: tuple[tuple[int, tuple[int, ...]], ...]
+
+    @property
+    def slices(self) -> int:
+        """Number of slices."""
+        return sum(run for run, _ in self.presence_runs)
+
+    @property
+    def labels_per_slice(self) -> tuple[tuple[int, ...], ...]:
+        """The foreground labels of every slice; an empty tuple where there is none."""
+        return tuple(labels for run, labels in self.presence_runs for _ in range(run))
+
+    def slices_with(self, label: int) -> int:
+        """Number of slices in which `label` occurs."""
+        return sum(run for run, labels in self.presence_runs if label in labels)
+
+    @classmethod
+    def from_dict(cls, facts: dict[str, Any]) -> "CaseRecord":
+        """Reads what `dataclasses.asdict` wrote, after JSON made lists of the tuples."""
+        runs = tuple((int(run), tuple(labels)) for run, labels in facts["presence_runs"])
+        return cls(
+            **{
+                **facts,
+                "shape": tuple(facts["shape"]),
+                "spacing_mm": tuple(facts["spacing_mm"]),
+                "presence_runs": runs,
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One TFRecord file: whole cases, each from its lowest slice up.
+
+    Args:
+        file: Name of the file in the records folder.
+        split: The split it belongs to.
+        case_ids: Its cases, in order.
+        records: Number of slices.
+        size_bytes: Size of the file.
+        sha256: Checksum of the file.
+    """
+
+    file: str
+    split: str
+    case_ids: tuple[str, ...]
+    records: int
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All facts about a records folder; saved as ``manifest.json`` in it.
+
+    Args:
+        name: Name of the dataset.
+        spec: The preprocessing; its geometry is already applied to the records, its window not.
+        label_names: Name of every label value, ``"background"`` first.
+        splits: Case ids of ``"train"``, ``"validation"`` and ``"test"``; one may be empty.
+        cases: Every prepared case, in the source's order.
+        shards: The TFRecord files.
+        source_root: The folder that the volumes were read from.
+        identity_affine: Axis codes assumed for files with an identity affine, or None.
+        tfkd_version: The version that wrote the records.
+        schema_version: Version of this layout.
+    """
+
+    name: str
+    spec: PreprocessSpec
+    label_names: tuple[str, ...]
+    splits: dict[str, tuple[str, ...]]
+    cases: tuple[CaseRecord, ...]
+    shards: tuple[Shard, ...]
+    source_root: str
+    identity_affine: str | None
+    tfkd_version: str
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, the background included."""
+        return len(self.label_names)
+
+    def case(self, case_id: str | int) -> CaseRecord:
+        """The case of this id, or of this number (``"7"``); `RecordError` if there is none."""
+        name = select_case(case_id, tuple(case.case_id for case in self.cases))
+        return next(case for case in self.cases if case.case_id == name)
+
+    def cases_of(self, split: str) -> tuple[CaseRecord, ...]:
+        """The cases of a split, in order.
+
+        Raises:
+            RecordError: If the split is unknown, or empty.
+        """
+        if split not in SPLITS:
+            raise RecordError(f"split: expected one of {', '.join(SPLITS)}, received {split!r}.")
+        wanted = set(self.splits[split])
+        if not wanted:
+            raise RecordError(
+                f"split {split} of {self.name} is empty. Prepare the records with at least one "
+                f"patient in it, or use another split."
+            )
+        return tuple(case for case in self.cases if case.case_id in wanted)
+
+    def shards_of(self, split: str) -> tuple[Shard, ...]:
+        """The shards of a split, in order; none for an empty split."""
+        return tuple(shard for shard in self.shards if shard.split == split)
+
+    def slices_of(self, split: str) -> int:
+        """Number of slices of a split; 0 for an empty one."""
+        return sum(shard.records for shard in self.shards_of(split))
+
+    def slices_per_label(self, split: str) -> dict[str, int]:
+        """Number of a split's slices in which each foreground label occurs."""
+        return {
+            name: sum(case.slices_with(label) for case in self.cases_of(split))
+            for label, name in enumerate(self.label_names)
+            if label > 0
+        }
+
+    def case_files(
+        self, split: str, source_root: str | Path | None = None, *, verify: bool = False
+    ) -> list[CaseFiles]:
+        """The volumes that a split was made from, for evaluation on whole volumes.
+
+        Args:
+            split: ``"train"``, ``"validation"`` or ``"test"``.
+            source_root: Where the source lies now, if it was moved since.
+            verify: Whether to compare each file's checksum with the one taken at `prepare`.
+
+        Returns:
+            The files of every case of the split.
+
+        Raises:
+            RecordError: If the split is empty, a file is gone, or (with `verify`) was changed.
+        """
+        root = Path(source_root if source_root is not None else self.source_root)
+        files = []
+        for case in self.cases_of(split):
+            image, mask = root / case.image, root / case.mask
+            for path, sha256 in ((image, case.image_sha256), (mask, case.mask_sha256)):
+                if not path.is_file():
+                    raise RecordError(
+                        f"case {case.case_id}: {path} is gone. Expected the volumes that the "
+                        f"records were made from; if they moved, pass `source_root` "
+                        f"(--source-root) with their new folder."
+                    )
+                if verify and sha256_of(path) != sha256:
+                    raise RecordError(
+                        f"case {case.case_id}: {path} is no longer the file that the records "
+                        f"were made from (its SHA-256 differs). Prepare the records again."
+                    )
+            files.append(CaseFiles(case.case_id, image, mask, case.patient_id))
+        return files
+
+    def save(self, folder: str | Path) -> None:
+        """Writes ``manifest.json`` into the folder."""
+        facts = asdict(self) | {"spec": self.spec.to_dict()}
+        cases = [asdict(case) for case in self.cases]
+        text = json.dumps(facts | {"cases": "@cases"}, indent=1)
+        # One line a case: a cohort of 131 patients stays readable and small.
+        lines = ",\n  ".join(json.dumps(case) for case in cases)
+        with atomic_path(Path(folder) / MANIFEST_NAME) as path:
+            path.write_text(text.replace('"@cases"', f"[\n  {lines}\n ]") + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Manifest":
+        """Reads the manifest of a records folder.
+
+        Args:
+            folder: The folder, or its ``manifest.json``.
+
+        Raises:
+            RecordError: If it is missing, is not a manifest of this schema version, or if a
+                patient is in two splits.
+        """
+        path = Path(folder)
+        path = path if path.name == MANIFEST_NAME else path / MANIFEST_NAME
+        if not path.is_file():
+            raise RecordError(
+                f"{path} is missing. Expected a folder written by `tfkd prepare`; if a run was "
+                f"interrupted, start the same command again and it will be finished."
+            )
+        try:
+            facts = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise RecordError(f"{path}: expected JSON, received something else: {error}") from error
+        found = facts.get("schema_version") if isinstance(facts, dict) else None
+        if found != SCHEMA_VERSION:
+            raise RecordError(
+                f"{path}: expected schema version {SCHEMA_VERSION}, received {found!r}. "
+                f"Prepare the records again with this version of tfkd."
+            )
+        try:
+            manifest = cls(
+                **facts
+                | {
+                    "spec": PreprocessSpec.from_dict(facts["spec"]),
+                    "label_names": tuple(facts["label_names"]),
+                    "splits": {name: tuple(facts["splits"][name]) for name in SPLITS},
+                    "cases": tuple(CaseRecord.from_dict(case) for case in facts["cases"]),
+                    "shards": tuple(
+                        Shard(**shard | {"case_ids": tuple(shard["case_ids"])})
+                        for shard in facts["shards"]
+                    ),
+                }
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise RecordError(
+                f"{path}: not a complete manifest ({type(error).__name__}: {error}). "
+                f"Prepare the records again."
+            ) from error
+        manifest.check()
+        return manifest
+
+    def check(self) -> None:
+        """Raises a `RecordError` if splits, cases and shards contradict each other."""
+        patient_of = {case.case_id: case.patient_id for case in self.cases}
+        listed: Sequence[str] = [case_id for ids in self.splits.values() for case_id in ids]
+        if sorted(listed) != sorted(patient_of):
+            raise RecordError(
+                f"manifest of {self.name}: expected every case in exactly one split, received "
+                f"{len(patient_of)} cases and {len(listed)} entries in splits. Prepare again."
+            )
+        check_no_leakage(self.splits, patient_of)
+        slices = {case.case_id: case.slices for case in self.cases}
+        for shard in self.shards:
+            if sum(slices[case_id] for case_id in shard.case_ids) != shard.records:
+                raise RecordError(
+                    f"manifest of {self.name}: shard {shard.file} and its cases differ in their "
+                    f"number of slices. Prepare again."
+                )

@@ -1,0 +1,171 @@
+"""The `tf.data` pipelines from shards to batches."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tfkd.records.augmentation import Augmentation, AugmentationLayer
+from tfkd.records.encoding import decode_slice
+from tfkd.records.manifest import Manifest
+from tfkd.records.sampling import Sampling, expected_copies, slice_groups
+from tfkd.volumes import PreprocessSpec
+
+__all__ = ["TrainingPlan", "evaluation_dataset", "training_dataset", "window_tf"]
+
+_SHARDS_AT_ONCE = 16
+_SHUFFLE_BYTES = 256 * 2**20  # memory that the shuffle buffer of encoded slices may take
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How training batches are drawn.
+
+    Args:
+        batch_size: Slices per batch.
+        steps: Batches per epoch.
+        sampling: Shares of the classes.
+        augmentation: Variation of the slices, or None.
+        seed: Seed of order, sampling and augmentation.
+    """
+
+    batch_size: int
+    steps: int
+    sampling: Sampling
+    augmentation: Augmentation | None
+    seed: int
+
+
+def window_tf(images_hu: tf.Tensor, spec: PreprocessSpec) -> tf.Tensor:
+    """`tfkd.volumes.window` in TensorFlow: the same float32 operations in the same order."""
+    low, high = (np.float32(edge) for edge in spec.window_hu)
+    bottom, top = spec.output_range
+    scale = np.float32((top - bottom) / (spec.window_hu[1] - spec.window_hu[0]))
+    clipped = tf.clip_by_value(tf.cast(images_hu, tf.float32), low, high)
+    return (clipped - low) * scale + np.float32(bottom)
+
+
+def training_dataset(manifest: Manifest, folder: Path, plan: TrainingPlan) -> tf.data.Dataset:
+    """Endless class-balanced sampling, cut into epochs of `plan.steps` batches.
+
+    Shards are visited in random order and interleaved; every slice is given as many copies as
+    `Sampling` wants (rounded up or down at random); the copies are shuffled. Everything random is
+    drawn per shard and epoch, in order, and travels along with the slice as its seed: what a
+    slice becomes does not depend on which thread handled it.
+
+    Args:
+        manifest: The records' manifest.
+        folder: Their folder.
+        plan: How to draw.
+
+    Returns:
+        Batches of image float32 (N, H, W, C) and mask int32 (N, H, W), all of static shape.
+    """
+    shards = manifest.shards_of("train")
+    sizes = np.array([shard.records for shard in shards], np.int64)
+    # One more per shard than an epoch takes, for what rounding may lose in each shard.
+    total = plan.batch_size * plan.steps + len(shards)
+    labels = [labels for case in _in_shard_order(manifest) for labels in case]
+    copies = expected_copies(slice_groups(labels), total, plan.sampling)
+    cumulative = tf.constant(np.concatenate([[0.0], np.cumsum(copies)]))
+    buffer = int(_SHUFFLE_BYTES / (sum(shard.size_bytes for shard in shards) / sizes.sum()))
+
+    files = tf.data.Dataset.from_tensor_slices(
+        (_paths(manifest, folder, "train"), np.cumsum(sizes) - sizes, sizes)
+    ).shuffle(len(shards), seed=plan.seed, reshuffle_each_iteration=True)
+    seeds = tf.data.Dataset.random(seed=plan.seed, rerandomize_each_iteration=True)
+
+    def copies_of_shard(file: tuple[tf.Tensor, ...], seed: tf.Tensor) -> tf.data.Dataset:
+        path, first, count = file
+        offset = tf.random.stateless_uniform([], [plan.seed, seed], dtype=tf.float64)
+        edges = tf.floor(cumulative[first : first + count + 1] + offset)
+        times = tf.cast(edges[1:] - edges[:-1], tf.int64)
+        records = tf.data.Dataset.zip(
+            tf.data.TFRecordDataset(path),
+            tf.data.Dataset.from_tensor_slices((first + tf.range(count), times)),
+        )
+
+        def repeat(record: tf.Tensor, facts: tuple[tf.Tensor, tf.Tensor]) -> tf.data.Dataset:
+            index, number = facts
+            return tf.data.Dataset.range(number).map(
+                lambda copy: (record, tf.stack([seed, index * 2**20 + copy]))
+            )
+
+        return records.flat_map(repeat)
+
+    def vary(images: tf.Tensor, masks: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        if augment is not None:
+            varied = augment({"images": images, "segmentation_masks": masks}, seed=seed[0])
+            images, masks = varied["images"], varied["segmentation_masks"]
+        return window_tf(images, manifest.spec), masks
+
+    augment = None
+    if plan.augmentation is not None:
+        augment = AugmentationLayer(plan.augmentation, manifest.spec.window_hu)
+    dataset = (
+        tf.data.Dataset.zip(files, seeds)
+        .interleave(copies_of_shard, cycle_length=_SHARDS_AT_ONCE, block_length=1)
+        .shuffle(max(1, min(buffer, total)), seed=plan.seed, reshuffle_each_iteration=True)
+        .repeat()
+        .map(
+            lambda record, seed: (*decode_slice(record, manifest.spec), seed),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+        .batch(plan.batch_size, drop_remainder=True)
+        .take(plan.steps)
+        .map(vary, num_parallel_calls=tf.data.AUTOTUNE)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+    return _with_sharding(dataset, tf.data.experimental.AutoShardPolicy.FILE)
+
+
+def evaluation_dataset(
+    manifest: Manifest, folder: Path, split: str, batch_size: int
+) -> tf.data.Dataset:
+    """Every slice of a split once, in order and unaltered; the last batch may be smaller.
+
+    Args:
+        manifest: The records' manifest.
+        folder: Their folder.
+        split: The split.
+        batch_size: Slices per batch.
+
+    Returns:
+        Batches of image float32 (N, H, W, C) and mask int32 (N, H, W).
+    """
+    batches = -(-manifest.slices_of(split) // batch_size)
+    dataset = (
+        tf.data.TFRecordDataset(_paths(manifest, folder, split))
+        .map(lambda r: decode_slice(r, manifest.spec), num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(batch_size)
+        .map(
+            lambda images, masks: (window_tf(images, manifest.spec), masks),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+        .apply(tf.data.experimental.assert_cardinality(batches))
+        .prefetch(tf.data.AUTOTUNE)
+    )
+    # By batches, not by files: with few shards some worker would be left without any.
+    return _with_sharding(dataset, tf.data.experimental.AutoShardPolicy.DATA)
+
+
+def _in_shard_order(manifest: Manifest) -> list[Sequence[tuple[int, ...]]]:
+    return [
+        manifest.case(case_id).labels_per_slice
+        for shard in manifest.shards_of("train")
+        for case_id in shard.case_ids
+    ]
+
+
+def _paths(manifest: Manifest, folder: Path, split: str) -> list[str]:
+    return [str(folder / shard.file) for shard in manifest.shards_of(split)]
+
+
+def _with_sharding(
+    dataset: tf.data.Dataset, policy: tf.data.experimental.AutoShardPolicy
+) -> tf.data.Dataset:
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = policy
+    return dataset.with_options(options)

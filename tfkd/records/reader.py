@@ -1,0 +1,222 @@
+"""Loads a folder of records as training, validation and test data."""
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tfkd.errors import RecordError
+from tfkd.records.augmentation import DEFAULT_AUGMENTATION, Augmentation
+from tfkd.records.encoding import decode_example
+from tfkd.records.manifest import Manifest
+from tfkd.records.pipeline import TrainingPlan, evaluation_dataset, training_dataset
+from tfkd.records.sampling import Sampling, slice_groups
+from tfkd.volumes import PreprocessSpec, SliceExample, sha256_of, window
+
+__all__ = ["CTRecords", "load"]
+
+
+@dataclass(frozen=True)
+class CTRecords:
+    """The data of a records folder, made by `load`.
+
+    Args:
+        folder: The folder.
+        manifest: Its manifest.
+        batch_size: Slices per batch.
+        training: How training batches are drawn.
+    """
+
+    folder: Path
+    manifest: Manifest
+    batch_size: int
+    training: TrainingPlan
+
+    @functools.cached_property
+    def train(self) -> tf.data.Dataset:
+        """Class-balanced, shuffled, varied slices, in another order every epoch.
+
+        Batches of image float32 (N, H, W, C) in `spec.output_range` and mask int32 (N, H, W), of
+        static shape; `steps_per_epoch` batches an epoch. Equal seeds give equal epochs. Raises
+        `RecordError` if the split is empty.
+        """
+        self.manifest.cases_of("train")
+        return training_dataset(self.manifest, self.folder, self.training)
+
+    @functools.cached_property
+    def validation(self) -> tf.data.Dataset:
+        """Every validation slice in order, without variation; the last batch may be smaller."""
+        self.manifest.cases_of("validation")
+        return evaluation_dataset(self.manifest, self.folder, "validation", self.batch_size)
+
+    @functools.cached_property
+    def test(self) -> tf.data.Dataset:
+        """Every test slice in order, without variation; the last batch may be smaller."""
+        self.manifest.cases_of("test")
+        return evaluation_dataset(self.manifest, self.folder, "test", self.batch_size)
+
+    @property
+    def spec(self) -> PreprocessSpec:
+        """The preprocessing of the slices."""
+        return self.manifest.spec
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Name of every class, ``"background"`` first."""
+        return self.manifest.label_names
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, the background included."""
+        return self.manifest.num_classes
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Training batches per epoch."""
+        return self.training.steps
+
+    def examples(self, split: str, case_id: str | int | None = None) -> Iterator[SliceExample]:
+        """The slices of a split as they are stored: in HU, not windowed, in order.
+
+        Args:
+            split: ``"train"``, ``"validation"`` or ``"test"``.
+            case_id: Only this case (id or number); None for all.
+
+        Yields:
+            Every slice, from the lowest of a case up.
+
+        Raises:
+            RecordError: If the split is empty or the case is not in it.
+        """
+        names = [case.case_id for case in self.manifest.cases_of(split)]
+        if case_id is not None:
+            only = self.manifest.case(case_id).case_id
+            if only not in names:
+                raise RecordError(
+                    f"case {only} is not in split {split}. Expected one of: {', '.join(names)}."
+                )
+            names = [only]
+        wanted = {
+            (name, index) for name in names for index in range(self.manifest.case(name).slices)
+        }
+        yield from self._read(split, wanted)
+
+    def calibration(self, slices: int = 200) -> np.ndarray:
+        """Training slices for calibrating a quantised file, every class among them.
+
+        The groups of `Sampling` (slices whose rarest label is the same, and empty slices) take
+        turns; inside a group, slices are taken at equal distances.
+
+        Args:
+            slices: How many; fewer if the split has fewer.
+
+        Returns:
+            (n, H, W, C) float32 in `spec.output_range`, without variation.
+        """
+        places = [
+            (case.case_id, index)
+            for case in self.manifest.cases_of("train")
+            for index in range(case.slices)
+        ]
+        labels = [one for case in self.manifest.cases_of("train") for one in case.labels_per_slice]
+        chosen = {places[position] for position in _stratified(slice_groups(labels), slices)}
+        images = [example.image_hu for example in self._read("train", chosen)]
+        return window(np.stack(images), self.spec)
+
+    def _read(self, split: str, wanted: set[tuple[str, int]]) -> Iterator[SliceExample]:
+        for shard in self.manifest.shards_of(split):
+            places = [
+                (case_id, index)
+                for case_id in shard.case_ids
+                for index in range(self.manifest.case(case_id).slices)
+            ]
+            if wanted.isdisjoint(places):
+                continue
+            records = tf.data.TFRecordDataset(str(self.folder / shard.file))
+            for place, record in zip(places, records.as_numpy_iterator(), strict=True):
+                if place in wanted:
+                    yield decode_example(record, self.spec)
+
+
+def _stratified(groups: np.ndarray, count: int) -> list[int]:
+    """Positions of `count` slices: the groups take turns until it is reached."""
+    members = {group: np.flatnonzero(groups == group) for group in np.unique(groups)}
+    quota = dict.fromkeys(members, 0)
+    while sum(quota.values()) < min(count, len(groups)):
+        open_ = [group for group in members if quota[group] < len(members[group])]
+        for group in open_[: min(count, len(groups)) - sum(quota.values())]:
+            quota[group] += 1
+    chosen: list[int] = []
+    for group, positions in members.items():
+        at = (np.arange(quota[group]) + 0.5) * len(positions) / max(1, quota[group])
+        chosen.extend(positions[at.astype(int)].tolist())
+    return sorted(chosen)
+
+
+def load(
+    folder: str | Path,
+    *,
+    batch_size: int = 8,
+    augmentation: Augmentation | None = DEFAULT_AUGMENTATION,
+    sampling: Sampling | None = None,
+    steps_per_epoch: int | None = None,
+    seed: int = 0,
+    verify: bool = False,
+) -> CTRecords:
+    """Loads what `prepare` wrote.
+
+    Args:
+        folder: The records folder.
+        batch_size: Slices per batch.
+        augmentation: How training slices are varied; None for not at all.
+        sampling: How often slices of each class are shown; None for the defaults of `Sampling`.
+        steps_per_epoch: Training batches per epoch; None for as many slices as the split has.
+        seed: Seed of order, sampling and augmentation.
+        verify: Whether to compare every shard's checksum (reads all of them once).
+
+    Returns:
+        The data; a split's dataset is built when it is first used.
+
+    Raises:
+        RecordError: If the manifest or a shard is missing, damaged or of another version.
+        ValueError: If `batch_size` or `steps_per_epoch` is not positive.
+
+    Example:
+        >>> data = load("records/lits17", batch_size=16)  # doctest: +SKIP
+        >>> model.fit(data.train, validation_data=data.validation, epochs=30)  # doctest: +SKIP
+    """
+    if batch_size < 1 or (steps_per_epoch is not None and steps_per_epoch < 1):
+        raise ValueError(
+            f"batch_size and steps_per_epoch: expected positive numbers, received {batch_size} "
+            f"and {steps_per_epoch}."
+        )
+    folder = Path(folder)
+    manifest = Manifest.load(folder)
+    _check_shards(manifest, folder, verify)
+    steps = steps_per_epoch or max(1, manifest.slices_of("train") // batch_size)
+    plan = TrainingPlan(batch_size, steps, sampling or Sampling(), augmentation, seed)
+    return CTRecords(folder, manifest, batch_size, plan)
+
+
+def _check_shards(manifest: Manifest, folder: Path, verify: bool) -> None:
+    for shard in manifest.shards:
+        path = folder / shard.file
+        if not path.is_file():
+            raise RecordError(
+                f"{path} is missing, with the cases {', '.join(shard.case_ids)}. Copy the whole "
+                f"records folder, or prepare it again."
+            )
+        size = path.stat().st_size
+        if size != shard.size_bytes:
+            raise RecordError(
+                f"{path} is damaged: expected {shard.size_bytes} bytes, received {size}. Copy it "
+                f"again, or prepare the records again."
+            )
+        if verify and sha256_of(path) != shard.sha256:
+            raise RecordError(
+                f"{path} is damaged: its SHA-256 is not the manifest's. Copy it again, or prepare "
+                f"the records again."
+            )

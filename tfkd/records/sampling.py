@@ -1,0 +1,93 @@
+"""How often each training slice is shown, so that rare classes are seen often enough."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfkd.errors import RecordError
+
+__all__ = ["Sampling", "expected_copies", "slice_groups"]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Class-balanced sampling of slices.
+
+    Every slice belongs to the group of its rarest label (the one that occurs in the fewest slices
+    of the split), or to the empty group. Empty slices get `empty_share` of an epoch, the groups of
+    the classes equal parts of the rest; inside a group all slices are equal. A group so small
+    that its slices would be shown more than `max_copies` times in an epoch of usual length gets
+    less, and the others more.
+
+    Args:
+        empty_share: Share of slices without any foreground label, in [0, 1).
+        max_copies: Limit on how often a slice is shown in an epoch as long as the split, on
+            average; at least 1.
+    """
+
+    empty_share: float = 0.1
+    max_copies: float = 4.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.empty_share < 1:
+            raise RecordError(f"empty_share: expected [0, 1), received {self.empty_share}.")
+        if self.max_copies < 1:
+            raise RecordError(f"max_copies: expected 1 or more, received {self.max_copies}.")
+
+
+def slice_groups(labels_per_slice: Sequence[tuple[int, ...]]) -> np.ndarray:
+    """The group of every slice: its rarest label, or 0 where there is no foreground.
+
+    Args:
+        labels_per_slice: Foreground labels of every slice.
+
+    Returns:
+        (n,) int64.
+    """
+    counts = Counter(label for labels in labels_per_slice for label in labels)
+    rarest = [
+        min(labels, key=lambda label: (counts[label], label), default=0)
+        for labels in labels_per_slice
+    ]
+    return np.array(rarest, np.int64)
+
+
+def expected_copies(groups: np.ndarray, total: float, sampling: Sampling) -> np.ndarray:
+    """How often each slice is to be shown in an epoch, on average.
+
+    Args:
+        groups: (n,) what `slice_groups` returned.
+        total: Slices per epoch.
+        sampling: The wanted shares.
+
+    Returns:
+        (n,) float64 whose sum is `total`. Empty slices get nothing where `empty_share` is 0,
+        unless there are no others.
+    """
+    names, sizes = np.unique(groups, return_counts=True)
+    wanted = np.where(names == 0, sampling.empty_share, 1 - sampling.empty_share)
+    foreground = max(1, int(np.sum(names != 0)))
+    wanted = np.where(names == 0, wanted, wanted / foreground)
+    limits = sampling.max_copies * sizes / len(groups)
+    shares = _fill_up(wanted, limits)
+    copies = dict(zip(names.tolist(), (shares * total / sizes).tolist(), strict=True))
+    return np.array([copies[group] for group in groups.tolist()])
+
+
+def _fill_up(wanted: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Shares that add up to 1, in proportion to `wanted` where `limits` allow it."""
+    shares = np.zeros_like(wanted)
+    open_ = wanted > 0
+    if not open_.any():  # only empty slices, and none wanted: there is nothing else to show
+        wanted, open_ = np.ones_like(wanted), np.ones_like(open_)
+    while open_.any():
+        rest = 1 - shares[~open_].sum()
+        shares[open_] = wanted[open_] / wanted[open_].sum() * rest
+        over = open_ & (shares > limits)
+        if not over.any():
+            break
+        shares[over] = limits[over]
+        open_ = open_ & ~over
+    return shares / shares.sum()

@@ -1,0 +1,56 @@
+"""Finds the cases of a folder whose layout is known or recognised."""
+
+from pathlib import Path
+
+from tfkd.errors import RecordError
+from tfkd.records.case_files import CaseFiles, Source
+from tfkd.records.dataset_json import find_nnunet, looks_like_nnunet
+from tfkd.records.layouts import find_kits19, find_lits17, looks_like_kits19, looks_like_lits17
+
+__all__ = ["LAYOUTS", "CaseFiles", "Source", "find_source"]
+
+LAYOUTS = ("auto", "lits17", "kits19", "nnunet")
+
+_FINDERS = {
+    "nnunet": (looks_like_nnunet, find_nnunet),
+    "lits17": (looks_like_lits17, find_lits17),
+    "kits19": (looks_like_kits19, find_kits19),
+}
+
+
+def find_source(folder: str | Path, layout: str = "auto") -> Source:
+    """Finds the labelled CT cases of a folder. Only names are looked at; no file is opened.
+
+    Args:
+        folder: The cohort's folder.
+        layout: ``"lits17"``, ``"kits19"``, ``"nnunet"`` (also MSD), or ``"auto"`` to recognise it.
+
+    Returns:
+        The source with its cases in natural order.
+
+    Raises:
+        RecordError: If the folder is missing or empty, the layout unknown or not recognised, or
+            if a case lacks its CT or mask (the case and the expected file are named).
+
+    Example:
+        >>> source = find_source("data/lits17")  # doctest: +SKIP
+        >>> [case.case_id for case in source.cases[:2]]  # doctest: +SKIP
+        ['volume-0', 'volume-1']
+    """
+    root = Path(folder)
+    if layout not in LAYOUTS:
+        raise RecordError(f"layout: expected one of {', '.join(LAYOUTS)}, received {layout!r}.")
+    if not root.is_dir():
+        raise RecordError(f"{root}: expected a folder with labelled CT, found no such folder.")
+    if not any(root.iterdir()):
+        raise RecordError(f"{root}: expected a folder with labelled CT, but it is empty.")
+    if layout != "auto":
+        return _FINDERS[layout][1](root)
+    for looks_right, find in _FINDERS.values():
+        if looks_right(root):
+            return find(root)
+    raise RecordError(
+        f"{root}: its layout is not recognised. Expected volume-N.nii.gz and "
+        f"segmentation-N.nii.gz (lits17), case_00000/imaging.nii.gz (kits19), or a dataset.json "
+        f"(nnunet)."
+    )

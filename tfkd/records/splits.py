@@ -1,0 +1,119 @@
+"""Splits by patient: no patient is ever in two of them."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tfkd.errors import RecordError
+from tfkd.records.case_files import CaseFiles, select_case
+
+__all__ = ["SPLITS", "SplitPlan", "check_no_leakage", "split_patients"]
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """Which patients go where.
+
+    Args:
+        validation: Fraction of all patients in [0, 1), drawn with the seed; or the case ids.
+        test: The same for the test split. Fractions are drawn from patients not listed elsewhere.
+        train: The training case ids, or None for everyone who is left. Patients who are in no
+            split are not prepared.
+        seed: Seed of the draw.
+
+    Ids are full case ids or their numbers (``"volume-7"`` or ``"7"``). 0 or an empty list leaves
+    a split empty on purpose.
+    """
+
+    validation: float | Sequence[str | int] = 0.2
+    test: float | Sequence[str | int] = 0.2
+    train: Sequence[str | int] | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("validation", "test"):
+            value = getattr(self, name)
+            if isinstance(value, str):
+                raise RecordError(
+                    f"split {name}: expected a fraction or a list of ids, received {value!r}."
+                )
+            if isinstance(value, int | float) and not 0 <= value < 1:
+                raise RecordError(
+                    f"split {name}: expected a fraction in [0, 1) or a list of case ids, "
+                    f"received {value}."
+                )
+
+
+def split_patients(
+    cases: Sequence[CaseFiles], plan: SplitPlan | None = None
+) -> dict[str, tuple[str, ...]]:
+    """Assigns cases to splits, all cases of a patient to the same one.
+
+    A wanted fraction is rounded to whole patients, at least one.
+
+    Args:
+        cases: The cases of the source.
+        plan: Fractions or explicit ids; None for the defaults of `SplitPlan`.
+
+    Returns:
+        ``{"train": case ids, "validation": ..., "test": ...}``, each in the source's order.
+
+    Raises:
+        RecordError: If an id does not exist, if a patient would be in two splits, or if there
+            are too few patients for one in every wanted split.
+    """
+    plan = plan or SplitPlan()
+    ids = tuple(case.case_id for case in cases)
+    patient_of = {case.case_id: case.patient_id for case in cases}
+    chosen: dict[str, set[str]] = {name: set() for name in SPLITS}
+    for name in SPLITS:
+        wanted = getattr(plan, name)
+        if wanted is not None and not isinstance(wanted, int | float):
+            chosen[name] = {patient_of[select_case(one, ids)] for one in wanted}
+    _check_disjoint(chosen)
+
+    free = sorted(set(patient_of.values()) - set().union(*chosen.values()))
+    random.Random(plan.seed).shuffle(free)
+    total = len(set(patient_of.values()))
+    for name in ("test", "validation"):
+        fraction = getattr(plan, name)
+        if isinstance(fraction, int | float) and fraction > 0:
+            count = max(1, round(fraction * total))
+            chosen[name], free = set(free[:count]), free[count:]
+            if not chosen[name]:
+                raise _too_few(name, total)
+    if plan.train is None:
+        chosen["train"] = set(free)
+        if not free:
+            raise _too_few("train", total)
+    return {name: tuple(i for i in ids if patient_of[i] in chosen[name]) for name in SPLITS}
+
+
+def _too_few(split: str, patients: int) -> RecordError:
+    return RecordError(
+        f"split {split}: no patient is left for it. Expected at least one patient per wanted "
+        f"split, received {patients} in all. Lower the fractions, or set a split to 0."
+    )
+
+
+def _check_disjoint(patients: dict[str, set[str]]) -> None:
+    for i, one in enumerate(SPLITS):
+        for other in SPLITS[i + 1 :]:
+            both = sorted(patients[one] & patients[other])
+            if both:
+                raise RecordError(
+                    f"patient {', '.join(both)} is in both {one} and {other}. Expected every "
+                    f"patient in one split only; remove it from one of them."
+                )
+
+
+def check_no_leakage(splits: dict[str, tuple[str, ...]], patient_of: dict[str, str]) -> None:
+    """Raises a `RecordError` if a patient's cases lie in more than one split.
+
+    Args:
+        splits: Case ids of every split.
+        patient_of: Patient of every case id.
+    """
+    _check_disjoint({name: {patient_of[i] for i in splits.get(name, ())} for name in SPLITS})
