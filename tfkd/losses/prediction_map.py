@@ -15,7 +15,7 @@ def prediction_map_loss(
 ) -> Any:
     r"""Kullback-Leibler divergence of the softened class maps, averaged over the pixels.
 
-    $L = T^2\,\mathrm{mean}_x\,\mathrm{KL}(\mathrm{softmax}(z_t / T) \,\|\, \mathrm{softmax}(z_s / T))$
+    $L = T^2\,\mathrm{mean}_x\,\mathrm{KL}(\sigma(z_t / T) \,\|\, \sigma(z_s / T))$, $\sigma$ the softmax.
 
     The factor $T^2$ keeps the gradient's size independent of the temperature. Adding a constant to
     all logits of a pixel changes nothing; equal logits cost 0.

@@ -41,9 +41,9 @@ def region_affinity_loss(
     * `"paper"`: two regions per image, background and everything else; labels resized to the
       features by nearest neighbour; no centring. An image without target, or whose target vanishes
       in the resizing, costs 0; so does one without background.
-    * `"regions"`: one region per class, all pairs. Labels are area-averaged to the features, so that
-      a small target keeps its share of a pixel instead of vanishing, and features are centred,
-      because region means of ReLU features are otherwise nearly parallel whatever the network does.
+    * `"regions"`: one region per class, all pairs. Labels are area-averaged to the features, so
+      that a small target keeps its share of a pixel instead of vanishing, and features are centred,
+      because region means of ReLU features are otherwise nearly parallel in every network.
 
     Args:
         teacher_features: Teacher features (N, h, w, c).
@@ -154,7 +154,7 @@ def _check_settings(variant: str, centering: str | None) -> None:
         )
     if centering is not None and centering not in get_args(Centering):
         raise ValueError(
-            f"Expected centering to be None or one of {get_args(Centering)}. Received {centering!r}."
+            f"Expected centering None or in {get_args(Centering)}. Received {centering!r}."
         )
 
 

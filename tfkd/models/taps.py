@@ -8,7 +8,7 @@ import keras
 __all__ = ["TAPS", "with_taps"]
 
 TAPS = ("tap_low", "tap_high")
-"""Layers that every network of `tfkd.models` has: the first feature at 1/2 and a deep one at 1/8."""
+"""Layers that every network of `tfkd.models` has: the first at 1/2 and a deep one at 1/8."""
 
 
 def with_taps(model: keras.Model, layers: Sequence[str] = TAPS) -> keras.Model:
@@ -23,7 +23,8 @@ def with_taps(model: keras.Model, layers: Sequence[str] = TAPS) -> keras.Model:
         trains the other.
 
     Raises:
-        ValueError: If `model` is not Functional, has several outputs, lacks one of `layers` (the message
+        ValueError: If `model` is not Functional, has several outputs, lacks one of `layers` (the
+        message
             names those that it has), or if that layer's output is not (N, h, w, c).
 
     Example:
@@ -39,11 +40,13 @@ def with_taps(model: keras.Model, layers: Sequence[str] = TAPS) -> keras.Model:
     outputs = _outputs(model)
     if len(outputs) != 1:
         raise ValueError(
-            f"Expected a model with one output, the logits. {model.name!r} has {len(outputs)}; make "
-            f"one of the logits alone with keras.Model(model.inputs, logits)."
+            f"Expected a model with one output, the logits. {model.name!r} has {len(outputs)}; "
+            f"make one of the logits alone with keras.Model(model.inputs, logits)."
         )
     features = [_feature(model, name) for name in layers]
-    return keras.Model(model.inputs, [*outputs, *features], name=f"{model.name}_with_taps")
+    # A list of one input would make Keras warn at each call with a bare tensor.
+    inputs = model.inputs[0] if len(model.inputs) == 1 else model.inputs
+    return keras.Model(inputs, [*outputs, *features], name=f"{model.name}_with_taps")
 
 
 def _outputs(model: keras.Model) -> list[keras.KerasTensor]:
@@ -62,8 +65,8 @@ def _feature(model: keras.Model, name: str) -> keras.KerasTensor:
         close = get_close_matches(str(name), available, n=3)
         hint = f" Close names: {', '.join(close)}." if close else ""
         raise ValueError(
-            f"Expected a layer named {name!r} in the model {model.name!r}, to take features from.{hint}"
-            f" Its layers: {', '.join(available)}."
+            f"Expected a layer named {name!r} in the model {model.name!r}, to take features from."
+            f"{hint} Its layers: {', '.join(available)}."
         )
     feature = model.get_layer(name).output
     if not isinstance(feature, keras.KerasTensor) or len(feature.shape) != 4:
