@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
+from PIL import Image
+from PIL.Image import Resampling
 
 __all__ = ["AIR_HU", "PreprocessSpec", "fit_image", "fit_mask", "unfit_scores", "window"]
 
@@ -94,15 +96,23 @@ def fit_image(
 ) -> np.ndarray:
     """Bring a native CT slice to the size of the network's input.
 
+    Resampling is linear, with a triangle filter as wide as the new pixel when shrinking; pixel
+    areas (not pixel centres) of the two grids coincide at the border. Values below `AIR_HU` are
+    raised to it first, so that a scanner's padding does not bleed into the skin.
+
     Args:
         image_hu: (Y, X) Hounsfield units.
         spec: What to do.
         spacing_mm_yx: Pixel size of the slice.
 
     Returns:
-        (H, W) int16, in whole HU of at least `AIR_HU`.
+        (H, W) int16, in whole HU of at least `AIR_HU`; padding is `AIR_HU`.
     """
-    raise NotImplementedError
+    image_hu = np.maximum(image_hu, AIR_HU)
+    shape = _resampled_shape(image_hu.shape, spec, spacing_mm_yx)
+    if shape != image_hu.shape:
+        image_hu = np.rint(_resize(image_hu.astype(np.float32), shape, Resampling.BILINEAR))
+    return _place(image_hu.astype(np.int16, copy=False), spec.size, _start(shape, spec), AIR_HU)
 
 
 def fit_mask(
@@ -110,15 +120,25 @@ def fit_mask(
 ) -> np.ndarray:
     """Bring a native label slice to the grid of `fit_image`.
 
+    A pixel takes the label that covers most of it; a tie goes to the label nearest to its centre.
+    (Taking the nearest label throughout would shift the mask by half a native pixel against the
+    image whenever the size is halved.) An empty mask stays empty.
+
     Args:
-        mask: (Y, X) integer labels.
+        mask: (Y, X) uint8 labels.
         spec: What to do.
         spacing_mm_yx: Pixel size of the slice.
 
     Returns:
         (H, W) uint8; no label occurs that `mask` does not hold (padding is background, 0).
+
+    Raises:
+        ValueError: The mask is not uint8.
     """
-    raise NotImplementedError
+    if mask.dtype != np.uint8:
+        raise ValueError(f"`mask` must be uint8. Received: {mask.dtype}.")
+    shape = _resampled_shape(mask.shape, spec, spacing_mm_yx)
+    return _place(_resize_labels(mask, shape), spec.size, _start(shape, spec), 0)
 
 
 def unfit_scores(
@@ -136,16 +156,40 @@ def unfit_scores(
         spacing_mm_yx: Its pixel size.
 
     Returns:
-        (Y, X, K) float32, linearly interpolated. Outside of a centre crop the background wins.
+        (Y, X, K) float32, linearly interpolated on the grid of `fit_image`. Outside of a centre
+        crop the background has the slice's highest score and the other classes its lowest, so
+        that `argmax` gives 0 there.
+
+    Raises:
+        ValueError: The scores are not of `spec.size`.
     """
-    raise NotImplementedError
+    if scores.ndim != 3 or scores.shape[:2] != spec.size:
+        raise ValueError(
+            f"`scores` must have the shape (H, W, K) with (H, W) = {spec.size}. "
+            f"Received: {scores.shape}."
+        )
+    native_shape_yx = (native_shape_yx[0], native_shape_yx[1])
+    scores = scores.astype(np.float32, copy=False)
+    shape = _resampled_shape(native_shape_yx, spec, spacing_mm_yx)
+    if shape != spec.size:
+        outside = np.full(scores.shape[-1], scores.min())
+        outside[0] = scores.max()
+        y, x = _start(shape, spec)
+        scores = _place(scores, shape, (-y, -x), outside)
+    if shape == native_shape_yx:
+        return scores
+    channels = [
+        _resize(scores[..., k], native_shape_yx, Resampling.BILINEAR)
+        for k in range(scores.shape[-1])
+    ]
+    return np.stack(channels, axis=-1)
 
 
 def window(image_hu: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
     """Clip to `spec.window_hu` and map that linearly to `spec.output_range`.
 
     (clip(hu, low, high) - low) * scale + bottom, with scale = (top - bottom) / (high - low), every
-    number rounded to float32 first and the operations done in this order.
+    one of these numbers rounded to float32 first and the operations done in this order.
 
     Args:
         image_hu: Hounsfield units, any shape.
@@ -154,10 +198,72 @@ def window(image_hu: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
     Returns:
         float32 of the same shape.
     """
-    low, high = np.float32(spec.window_hu)
+    low, high = (np.float32(hu) for hu in spec.window_hu)
     bottom, top = spec.output_range
     scale = np.float32((top - bottom) / (spec.window_hu[1] - spec.window_hu[0]))
-    return (np.clip(np.float32(image_hu), low, high) - low) * scale + np.float32(bottom)
+    return (np.clip(image_hu.astype(np.float32), low, high) - low) * scale + np.float32(bottom)
+
+
+def _resampled_shape(
+    native_shape_yx: tuple[int, ...], spec: PreprocessSpec, spacing_mm_yx: tuple[float, float]
+) -> tuple[int, int]:
+    """Return the size of the whole native slice once resampled, before a centre crop."""
+    y, x = native_shape_yx
+    if spec.fit == "resize":
+        return spec.size
+    if spec.spacing_mm is None:
+        return y, x
+    return (
+        max(1, round(y * spacing_mm_yx[0] / spec.spacing_mm)),
+        max(1, round(x * spacing_mm_yx[1] / spec.spacing_mm)),
+    )
+
+
+def _start(resampled_shape: tuple[int, int], spec: PreprocessSpec) -> tuple[int, int]:
+    """Return where in the resampled slice the fitted one begins; negative where it is padded."""
+    return (
+        (resampled_shape[0] - spec.size[0]) // 2,
+        (resampled_shape[1] - spec.size[1]) // 2,
+    )
+
+
+def _place(
+    source: np.ndarray, shape: tuple[int, int], start: tuple[int, int], fill: int | np.ndarray
+) -> np.ndarray:
+    """Return `target` of size `shape` with target[i, j] = source[i + start, j + start]."""
+    if shape == source.shape[:2]:
+        return source
+    target = np.empty((*shape, *source.shape[2:]), source.dtype)
+    target[...] = fill
+    inside, taken = [], []
+    for size, length, first in zip(shape, source.shape, start, strict=False):
+        low, high = max(0, -first), min(size, length - first)
+        inside.append(slice(low, high))
+        taken.append(slice(low + first, high + first))
+    target[tuple(inside)] = source[tuple(taken)]
+    return target
+
+
+def _resize(image: np.ndarray, shape: tuple[int, int], filter_: Resampling) -> np.ndarray:
+    # Pillow, because its grids meet at the pixels' borders, it widens the filter when shrinking,
+    # and it takes a quarter of the time of `scipy.ndimage.zoom`.
+    resized = Image.fromarray(image).resize((shape[1], shape[0]), filter_)
+    return np.asarray(resized)
+
+
+def _resize_labels(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    if shape == mask.shape:
+        return mask
+    nearest = _resize(mask, shape, Resampling.NEAREST)
+    labels = np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).astype(np.uint8)
+    if len(labels) == 1:
+        return nearest
+    # Coverages are multiples of 1 / (native pixels in a new one): the bonus only settles ties.
+    coverage = [
+        _resize(np.float32(mask == label), shape, Resampling.BOX) + 1e-4 * (nearest == label)
+        for label in labels
+    ]
+    return labels[np.argmax(coverage, axis=0)]
 
 
 def _is_number(value: Any) -> bool:

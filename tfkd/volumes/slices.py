@@ -1,11 +1,13 @@
 """From a volume to the slices that a network sees."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 
 import numpy as np
 
-from tfkd.volumes.preprocess import PreprocessSpec
+from tfkd.errors import GeometryError
+from tfkd.volumes.preprocess import PreprocessSpec, fit_image, fit_mask
 from tfkd.volumes.volume import Volume
 
 __all__ = ["SliceExample", "iter_slices"]
@@ -45,4 +47,30 @@ def iter_slices(
     Raises:
         GeometryError: The mask's shape is not the volume's.
     """
-    raise NotImplementedError
+    if mask is not None and mask.shape != volume.shape:
+        raise GeometryError(
+            f"Case {volume.case_id!r}: the mask must have the volume's shape {volume.shape} "
+            f"(z, y, x). Received {mask.shape}."
+        )
+    return _generate(volume, mask, spec)
+
+
+def _generate(volume: Volume, mask: Volume | None, spec: PreprocessSpec) -> Iterator[SliceExample]:
+    last = volume.shape[0] - 1
+    context = spec.context_slices
+    in_plane_mm = volume.spacing_mm[1:]
+
+    # Remembers as many slices as one example shows, so that each is fitted once.
+    @functools.lru_cache(maxsize=spec.channels)
+    def fitted(z: int) -> np.ndarray:
+        return fit_image(volume.array[z], spec, in_plane_mm)
+
+    for index in range(last + 1):
+        neighbours = range(index - context, index + context + 1)
+        yield SliceExample(
+            image_hu=np.stack([fitted(min(max(z, 0), last)) for z in neighbours], axis=-1),
+            mask=None if mask is None else fit_mask(mask.array[index], spec, in_plane_mm),
+            case_id=volume.case_id,
+            slice_index=index,
+            spacing_mm=volume.spacing_mm,
+        )

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 
 from tfkd.errors import GeometryError
@@ -38,9 +39,9 @@ class FileGeometry:
 class Volume:
     """Voxels of one case in the canonical frame.
 
-    The axes are (z, y, x); z grows to Superior, y to Posterior and x to the patient's Left ("LPS+").
-    `imshow(volume.array[k])` is therefore the radiological view: patient's right at the image's
-    left, front of the body on top.
+    The axes are (z, y, x), called LPS+: x grows to the patient's Left, y to Posterior, z to
+    Superior. `imshow(volume.array[k])` is therefore the radiological view: the patient's right at
+    the image's left, the front of the body on top.
 
     Attributes:
         array: (Z, Y, X) int16 Hounsfield units, or uint8 labels.
@@ -75,9 +76,7 @@ class Volume:
             raise GeometryError(
                 f"Case {self.case_id!r}: expected a finite 4 x 4 affine. Received {affine}."
             )
-        # Each axis must lie closest to its own anatomical direction, and grow along it.
-        directions = affine[:3, :3] * _LPS_SIGNS[:, None]
-        if (directions.diagonal() <= 0).any():
+        if nib.aff2axcodes(affine) != ("L", "P", "S"):
             raise GeometryError(
                 f"Case {self.case_id!r}: the affine is not that of an LPS+ volume; make one with "
                 f"`canonical_affine(spacing_mm)`. Received {affine.tolist()}."
