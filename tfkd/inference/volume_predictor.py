@@ -134,8 +134,8 @@ class VolumePredictor:
         if not np.isfinite(logits).all():
             # argmax would turn them into a label without a word
             raise ValueError(
-                "logits: expected finite numbers, received NaN or infinity. The network's weights or "
-                "its runtime are broken; Predictor.check() tells which."
+                "logits: expected finite numbers, received NaN or infinity. The network's weights "
+                "or its runtime are broken; Predictor.check() tells which."
             )
         return logits
 

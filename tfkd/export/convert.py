@@ -1,0 +1,130 @@
+"""Student → bytes of a LiteRT file, with builtin operators only."""
+
+import re
+
+import keras
+import numpy as np
+import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
+
+from tfkd.errors import ExportError
+from tfkd.export.silence import silenced
+
+__all__ = ["convert", "float_operators"]
+
+INPUT_NAME = "image"
+OUTPUT_NAME = "logits"
+
+# TensorFlow says so of operators that have no LiteRT kernel.
+_UNSUPPORTED = re.compile(r"^(?:TF Select|Custom) ops: (.+)$", re.MULTILINE)
+
+
+def convert(student: keras.Model, quantization: str, calibration: np.ndarray | None) -> bytes:
+    """Return the student as a LiteRT file of batch 1, input "image", output "logits".
+
+    It runs in this process: a child process would need five seconds for TensorFlow alone and could
+    not load layers that live in a notebook. The price is memory that the converter keeps, about
+    10 MB a call.
+
+    Args:
+        student: one input (N, H, W, C) of fixed size, one output.
+        quantization: "float32", "float16" or "int8".
+        calibration: (n, H, W, C) float32, for int8 only.
+
+    Raises:
+        ExportError: an operator has no LiteRT kernel (the message names it), or, for int8, can be
+            computed in floating point only.
+    """
+    with silenced():
+        converter = tf.lite.TFLiteConverter.from_keras_model(_serving_model(student))
+        _configure(converter, quantization, calibration)
+        try:
+            content = converter.convert()
+        except Exception as error:  # the converter raises several unrelated types
+            raise _export_error(student, error) from error
+    if quantization == "int8" and (islands := float_operators(content)):
+        raise ExportError(
+            f"Student {student.name!r}: expected integer operators only, received operators that "
+            f"LiteRT can compute in floating point only: {', '.join(islands)}. Replace them (for "
+            "instance GroupNormalization by BatchNormalization), or export float16."
+        )
+    return content
+
+
+def _serving_model(student: keras.Model) -> keras.Model:
+    """Return the student with batch 1 and with the names that the contract states."""
+    image = keras.Input(batch_shape=(1, *student.input_shape[1:]), name=INPUT_NAME, dtype="float32")
+    return keras.Model(image, {OUTPUT_NAME: _in_float32(student)(image, training=False)})
+
+
+def _in_float32(student: keras.Model) -> keras.Model:
+    """Return the student, or a float32 clone if it computes in mixed precision.
+
+    LiteRT has no kernels for a graph of float16 with casts; the weights are float32 anyway.
+    """
+    if all(layer.compute_dtype == "float32" for layer in _all_layers(student)):
+        return student
+
+    def in_float32(layer: keras.layers.Layer) -> keras.layers.Layer:
+        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+
+    clone = keras.models.clone_model(student, clone_function=in_float32, recursive=True)
+    clone.set_weights(student.get_weights())
+    return clone
+
+
+def _all_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    layers = []
+    for layer in model.layers:
+        layers.extend(_all_layers(layer) if isinstance(layer, keras.Model) else [layer])
+    return layers
+
+
+def _configure(
+    converter: tf.lite.TFLiteConverter, quantization: str, calibration: np.ndarray | None
+) -> None:
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    if quantization == "float16":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16]
+    elif quantization == "int8" and calibration is not None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = tf.int8
+        converter.inference_output_type = tf.int8
+        converter.representative_dataset = lambda: ([image[None]] for image in calibration)
+
+
+def _export_error(student: keras.Model, error: Exception) -> ExportError:
+    found = _UNSUPPORTED.findall(str(error))
+    operators = sorted({name for names in found for name in names.split(", ")})
+    if operators:
+        return ExportError(
+            f"Student {student.name!r}: expected operators that LiteRT has built in, received "
+            f"{', '.join(operators)}. A file with them would need TensorFlow on the device: "
+            "replace the layers that use them."
+        )
+    return ExportError(
+        f"Student {student.name!r}: the LiteRT converter refused it: {str(error).strip()[:500]}"
+    )
+
+
+def float_operators(content: bytes) -> list[str]:
+    """Return the names of the operators that read or write floating-point tensors.
+
+    Args:
+        content: bytes of a LiteRT file.
+
+    Returns:
+        Names such as "SQUARE", sorted, each once, without the casts QUANTIZE and DEQUANTIZE; empty
+        for a file that computes in integers only.
+    """
+    names = {value: name for name, value in vars(schema.BuiltinOperator).items()}
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    found = set()
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            indices = [index for index in (*operator.inputs, *operator.outputs) if index >= 0]
+            if any(graph.tensors[index].type == schema.TensorType.FLOAT32 for index in indices):
+                found.add(names[model.operatorCodes[operator.opcodeIndex].builtinCode])
+    return sorted(found - {"QUANTIZE", "DEQUANTIZE"})

@@ -1,0 +1,219 @@
+"""`to_litert`: a student becomes a LiteRT file that has been run before anyone gets it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import ai_edge_litert
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfkd._version import __version__
+from tfkd.errors import ContractError, ExportError
+from tfkd.export.calibration import select_slices
+from tfkd.export.convert import convert
+from tfkd.export.keras_logits import fixed_input_shape, keras_logits
+from tfkd.export.synthetic import synthetic_slices
+from tfkd.export.verify import MIN_AGREEMENT, Comparison, check, compare
+from tfkd.inference import Contract, GoldenSlice, LiteRTModel, contract_path
+from tfkd.volumes import PreprocessSpec, atomic_path, sha256_of, window
+
+__all__ = ["ExportResult", "to_litert"]
+
+Quantization = Literal["float32", "float16", "int8"]
+
+VERIFICATION_SLICES = 32
+
+# What other kernels may add to the golden slice's logits, as a fraction of their range.
+_GOLDEN_TOLERANCE = {"float32": 0.005, "float16": 0.02, "int8": 0.05}
+_GOLDEN_STRIDE = 8
+
+
+@dataclass(frozen=True, eq=False)
+class ExportResult:
+    """What `to_litert` wrote and how well it agrees with the student.
+
+    Attributes:
+        path: the `.tflite` file; the contract lies beside it.
+        contract: what the contract says.
+        comparison: the figures of the run beside Keras.
+    """
+
+    path: Path
+    contract: Contract
+    comparison: Comparison
+
+    @property
+    def agreement(self) -> float:
+        """Fraction of pixels with the same label from the file and from Keras."""
+        return self.comparison.agreement
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the `.tflite` file."""
+        return self.contract.size_bytes
+
+
+def to_litert(
+    student: keras.Model,
+    path: str | Path,
+    *,
+    quantization: Quantization = "float32",
+    calibration: Any = None,
+    spec: PreprocessSpec | None = None,
+    label_names: Sequence[str] | None = None,
+    min_agreement: float | None = None,
+    calibration_slices: int = 200,
+) -> ExportResult:
+    """Export a student as a LiteRT file with its contract, `student.tflite` and `student.json`.
+
+    The file takes one slice (1, H, W, C) named "image" and gives logits (1, H, W, K) named
+    "logits"; it uses LiteRT's builtin operators only. Before the call returns the file is run, and
+    its labels are compared with those of Keras: on up to 32 of the calibration slices, or on
+    synthetic slices with the grey values of a CT if there are none. If anything fails, an earlier
+    file at `path` stays.
+
+    Args:
+        student: one input (N, H, W, C) of fixed size, one output of logits (N, H, W, K). It is not
+            changed. A student in mixed precision is exported from a float32 copy.
+        path: where to write, ending in `.tflite`.
+        quantization: "float32"; "float16" (weights only, half the size); or "int8" (weights,
+            activations, input and output: a quarter of the size, and fastest).
+        calibration: preprocessed training slices: an array (n, H, W, C), or a dataset of batches
+            (images, masks), of which up to `calibration_slices` are taken so that every class is
+            present. int8 needs them.
+        spec: how a CT becomes the student's input, normally `data.spec`. None takes the default
+            window at the student's size, which is right only if the student was trained so.
+        label_names: index = label value, the background first. None names them "label_1", ….
+        min_agreement: smallest fraction of pixels with the same label; None takes 0.999, for int8
+            0.99.
+        calibration_slices: how many to take at most.
+
+    Returns:
+        The path, the contract and the figures of the comparison.
+
+    Raises:
+        TypeError: the student is not a Keras model.
+        ValueError: an argument is wrong, or spec, labels and student do not fit together.
+        ExportError: the student has an operator that LiteRT lacks (the message names it), the
+            calibration slices are unusable, or the file does not do what Keras does.
+    """
+    path = Path(path)
+    shape, classes = fixed_input_shape(student), student.output_shape[-1]
+    _check_arguments(path, quantization, min_agreement, calibration)
+    spec = _fitting_spec(spec, shape)
+    names = _fitting_names(label_names, classes)
+    if calibration is None:
+        slices = window(synthetic_slices(spec, VERIFICATION_SLICES // 2, noise_hu=10.0), spec)
+    else:
+        slices = select_slices(calibration, calibration_slices, spec, names)
+    content = convert(student, quantization, None if calibration is None else slices)
+    minimum = MIN_AGREEMENT[quantization] if min_agreement is None else min_agreement
+    # The inner file is renamed first, and the old contract is gone by then: whenever a crash comes,
+    # no model lies beside a contract that is not its own.
+    with atomic_path(contract_path(path)) as new_contract, atomic_path(path) as new_model:
+        new_model.write_bytes(content)
+        runtime = _runtime(new_model, student.name)
+        source = "synthetic" if calibration is None else "calibration"
+        comparison = compare(keras_logits(student, 1), runtime, _evenly(slices), source)
+        check(comparison, quantization, minimum, student.name)
+        contract = Contract(
+            file=path.name,
+            sha256=sha256_of(new_model),
+            size_bytes=len(content),
+            quantization=quantization,
+            spec=spec,
+            label_names=names,
+            input=runtime.input,
+            output=runtime.output,
+            golden=_golden_slice(runtime, spec, quantization, minimum),
+            created_by=_versions(),
+        )
+        contract.save(new_contract)
+        contract_path(path).unlink(missing_ok=True)
+    return ExportResult(path, contract, comparison)
+
+
+def _check_arguments(
+    path: Path, quantization: str, min_agreement: float | None, calibration: Any
+) -> None:
+    if path.suffix != ".tflite":
+        raise ValueError(f"path: expected a name ending in .tflite, received {path}.")
+    if quantization not in MIN_AGREEMENT:
+        raise ValueError(
+            f"quantization: expected one of {sorted(MIN_AGREEMENT)}, received {quantization!r}."
+        )
+    if min_agreement is not None and not 0 <= min_agreement <= 1:
+        raise ValueError(f"min_agreement: expected 0 to 1, received {min_agreement}.")
+    if quantization == "int8" and calibration is None:
+        raise ValueError(
+            "calibration: int8 takes its ranges from preprocessed training slices, received none. "
+            "Give an array of them or a dataset, such as tfkd.records.load(folder).train."
+        )
+
+
+def _fitting_spec(spec: PreprocessSpec | None, shape: tuple[int, int, int]) -> PreprocessSpec:
+    height, width, channels = shape
+    if spec is None:
+        if channels % 2 == 0:
+            raise ValueError(
+                f"spec: a student of {channels} channels is not a slice with as many neighbours on "
+                "either side, so no default fits. Give the spec it was trained with."
+            )
+        return PreprocessSpec(size=(height, width), context_slices=channels // 2)
+    if spec.input_shape != shape:
+        raise ValueError(
+            f"spec: expected the student's input shape {shape}, received {spec.input_shape}. Give "
+            "the spec it was trained with."
+        )
+    return spec
+
+
+def _fitting_names(label_names: Sequence[str] | None, classes: int) -> tuple[str, ...]:
+    if label_names is None:
+        return ("background", *(f"label_{label}" for label in range(1, classes)))
+    if isinstance(label_names, str) or len(label_names) != classes:
+        raise ValueError(
+            f"label_names: expected {classes} names, one for each class of the student's logits, "
+            f"received {label_names!r}."
+        )
+    return tuple(label_names)
+
+
+def _runtime(path: Path, name: str) -> LiteRTModel:
+    try:
+        return LiteRTModel(path)
+    except ContractError as error:
+        raise ExportError(f"Student {name!r}: the exported file does not load: {error}") from error
+
+
+def _evenly(slices: np.ndarray) -> np.ndarray:
+    chosen = np.linspace(0, len(slices) - 1, min(VERIFICATION_SLICES, len(slices))).round()
+    return slices[chosen.astype(int)]
+
+
+def _golden_slice(
+    runtime: LiteRTModel, spec: PreprocessSpec, quantization: str, minimum: float
+) -> GoldenSlice:
+    """Return the one of a few synthetic slices in which the file finds most, and what it finds."""
+    images_hu = synthetic_slices(spec, 8, seed=1)
+    logits = runtime(window(images_hu, spec))
+    masks = logits.argmax(axis=-1).astype(np.uint8)
+    richness = [(len(np.unique(mask)), np.count_nonzero(mask)) for mask in masks]
+    best = max(range(len(masks)), key=richness.__getitem__)
+    return GoldenSlice(
+        image_hu=images_hu[best],
+        mask=masks[best],
+        logits=logits[best, ::_GOLDEN_STRIDE, ::_GOLDEN_STRIDE],
+        logits_stride=_GOLDEN_STRIDE,
+        logits_tolerance=_GOLDEN_TOLERANCE[quantization] * float(np.ptp(logits[best])),
+        min_agreement=minimum,
+    )
+
+
+def _versions() -> dict[str, str]:
+    # Not from the installed distributions, whose names vary (tensorflow, tensorflow-cpu, …).
+    modules = {"tensorflow": tf, "keras": keras, "ai-edge-litert": ai_edge_litert, "numpy": np}
+    return {"tfkd": __version__, **{name: it.__version__ for name, it in modules.items()}}

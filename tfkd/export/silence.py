@@ -1,0 +1,34 @@
+"""Keeps the page of text that the converter prints, for the case that it is needed."""
+
+import contextlib
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+
+__all__ = ["silenced"]
+
+
+@contextlib.contextmanager
+def silenced() -> Iterator[None]:
+    """Discard what the block prints, from Python and from C++, and its warnings.
+
+    The converter writes through Python's streams (which a notebook or pytest may have replaced)
+    and from C++ straight to the file descriptors, so both are turned away. This holds for the whole
+    process: another thread's output is lost for as long.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with contextlib.ExitStack() as stack:
+        sink = stack.enter_context(tempfile.TemporaryFile("w+"))
+        for descriptor in (1, 2):
+            copy = os.dup(descriptor)
+            stack.callback(os.close, copy)
+            stack.callback(os.dup2, copy, descriptor)
+            os.dup2(sink.fileno(), descriptor)
+        stack.enter_context(contextlib.redirect_stdout(sink))
+        stack.enter_context(contextlib.redirect_stderr(sink))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        yield
