@@ -16,6 +16,8 @@ from tfkd.volumes import PreprocessSpec
 __all__ = ["TrainingPlan", "evaluation_dataset", "training_dataset", "window_tf"]
 
 _SHARDS_AT_ONCE = 16
+_RECORDS_AT_ONCE = 16
+_MAX_COPIES = 2**20  # of one slice in an epoch; keeps their seeds apart
 _SHUFFLE_BYTES = 256 * 2**20  # memory that the shuffle buffer of encoded slices may take
 
 
@@ -82,18 +84,17 @@ def training_dataset(manifest: Manifest, folder: Path, plan: TrainingPlan) -> tf
         offset = tf.random.stateless_uniform([], [plan.seed, seed], dtype=tf.float64)
         edges = tf.floor(cumulative[first : first + count + 1] + offset)
         times = tf.cast(edges[1:] - edges[:-1], tf.int64)
-        records = tf.data.Dataset.zip(
-            tf.data.TFRecordDataset(path),
-            tf.data.Dataset.from_tensor_slices((first + tf.range(count), times)),
-        )
+        facts = tf.data.Dataset.from_tensor_slices((first + tf.range(count), times))
+        records = tf.data.Dataset.zip(tf.data.TFRecordDataset(path), facts)
 
-        def repeat(record: tf.Tensor, facts: tuple[tf.Tensor, tf.Tensor]) -> tf.data.Dataset:
-            index, number = facts
-            return tf.data.Dataset.range(number).map(
-                lambda copy: (record, tf.stack([seed, index * 2**20 + copy]))
-            )
+        def repeat(records: tf.Tensor, facts: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, ...]:
+            index, times = facts
+            copy = tf.range(tf.reduce_sum(times)) - tf.repeat(tf.cumsum(times) - times, times)
+            own = tf.repeat(index, times) * _MAX_COPIES + copy
+            return tf.repeat(records, times), tf.stack([tf.fill(tf.shape(own), seed), own], axis=1)
 
-        return records.flat_map(repeat)
+        # A few at a time: handling them one by one would cost more than decoding them.
+        return records.batch(_RECORDS_AT_ONCE).map(repeat).unbatch()
 
     def vary(images: tf.Tensor, masks: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         if augment is not None:
@@ -109,12 +110,12 @@ def training_dataset(manifest: Manifest, folder: Path, plan: TrainingPlan) -> tf
         .interleave(copies_of_shard, cycle_length=_SHARDS_AT_ONCE, block_length=1)
         .shuffle(max(1, min(buffer, total)), seed=plan.seed, reshuffle_each_iteration=True)
         .repeat()
+        .take(plan.batch_size * plan.steps)
         .map(
             lambda record, seed: (*decode_slice(record, manifest.spec), seed),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
         .batch(plan.batch_size, drop_remainder=True)
-        .take(plan.steps)
         .map(vary, num_parallel_calls=tf.data.AUTOTUNE)
         .prefetch(tf.data.AUTOTUNE)
     )
