@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfkd.volumes.phantom.body import paint_bones, paint_chest, paint_trunk
+from tfkd.volumes.phantom.body import paint_chest, paint_trunk
+from tfkd.volumes.phantom.bones import paint_bones
 from tfkd.volumes.phantom.lesions import Lesion, paint_lesions
 from tfkd.volumes.phantom.liver import paint_gallbladder, paint_liver, place_liver
 from tfkd.volumes.phantom.organs import paint_organs, place_organs

@@ -113,7 +113,7 @@ def _ball(
     x = (here.axes_mm[2] - centre[0])[None, None, :] / stretch[0]
     y = (here.axes_mm[1] - centre[1])[None, :, None] / stretch[1]
     z = (here.axes_mm[0] - centre[2])[:, None, None] / stretch[2]
-    bumps = np.clip(here.noise(max(0.8 * radius, 3.0), rng), -1.5, 1.5)
+    bumps = np.clip(here.noise(max(0.8 * radius, 3.0)), -1.5, 1.5)
     distance = np.sqrt(x * x + y * y + z * z) - radius + rough * radius * bumps
     return box, here, distance.astype(np.float32)
 
@@ -133,7 +133,7 @@ def _paint_tumour(
     # A tumour that reaches the capsule stops there.
     distance = np.maximum(distance, liver[box])
     local = patient.tissue.liver
-    grain = rng.uniform(2, 7) * here.noise(max(lesion.diameter_mm / 6, 3.0), rng)
+    grain = rng.uniform(2, 7) * here.noise(max(lesion.diameter_mm / 6, 3.0))
     bright = patient.phase == "arterial" and rng.random() < 0.4
     contrast = rng.uniform(18, 40) if bright else -rng.uniform(15, 50)
     edge = rng.uniform(2, 2 + 0.16 * lesion.diameter_mm)
@@ -142,7 +142,7 @@ def _paint_tumour(
         rim = np.abs(distance + 2.5) - 2.0
         canvas.paint(rim, local + rng.uniform(8, 25), box=box, opacity=0.8)
     if lesion.diameter_mm > 20 and rng.random() < 0.4:
-        core = distance + rng.uniform(0.3, 0.5) * lesion.diameter_mm / 2 + 2 * here.noise(6, rng)
+        core = distance + rng.uniform(0.3, 0.5) * lesion.diameter_mm / 2 + 2 * here.noise(6)
         canvas.paint(core, rng.uniform(18, 35), box=box, edge_mm=5)
 
 

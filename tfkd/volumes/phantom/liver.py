@@ -36,10 +36,10 @@ def place_liver(
     reach = rng.uniform(48, 88)  # how far the left lobe crosses the midline
     left = ellipsoid(space, (-6 * sx, -52 * sy, 30 * sz), (reach * sx, 36 * sy, 46 * sz), -0.22)
     caudate = ellipsoid(space, (-14 * sx, -4 * sy, 22 * sz), (17 * sx, 17 * sy, 28 * sz))
-    liver = unite(unite(right, left, 22), caudate, 8) + 2.2 * space.noise(24, rng)
+    liver = unite(unite(right, left, 22), caudate, 8) + 2.2 * space.noise(24)
     # The visceral surface climbs from the right lower edge to the left.
     floor = rng.uniform(-95, -72) * sz + (space.x + 115 * sx) * np.float32(rng.uniform(0.5, 0.68))
-    floor = floor + 0.22 * (space.y + 40 * sy) + 4 * space.noise(30, rng)
+    floor = floor + 0.22 * (space.y + 40 * sy) + 4 * space.noise(30)
     liver = meet(liver, (floor - space.z) * 0.8, 10)
     liver = meet(liver, trunk.cavity + rng.uniform(1.5, 4), 5)
     liver = meet(liver, trunk.diaphragm + 3.2, 4)
@@ -77,13 +77,13 @@ def paint_liver(
         rng: Source of the variation.
     """
     tissue = patient.tissue
-    texture = 1.8 * space.noise(5, rng) + 2.0 * space.noise(25, rng)
+    texture = 1.8 * space.noise(5) + 2.0 * space.noise(25)
     canvas.paint(liver, tissue.liver + texture)
     if rng.random() < 0.45:
         # Fat beside the round ligament is dark like a tumour and is none.
         scale = np.array(patient.size)
         centre = np.array((rng.uniform(-14, 12), -70, rng.uniform(0, 25))) * scale
-        spot = ellipsoid(space, centre, (9, 14, 12), rng.uniform(-0.5, 0.5)) + space.noise(8, rng)
+        spot = ellipsoid(space, centre, (9, 14, 12), rng.uniform(-0.5, 0.5)) + space.noise(8)
         canvas.paint(meet(spot, liver, 1), tissue.liver - rng.uniform(15, 35), edge_mm=6)
     portal, hepatic = _vessel_trees(patient, rng)
     inside = np.clip(0.5 - (liver + 1.5) / 3, 0, 1)
@@ -100,14 +100,15 @@ def _vessel_trees(patient: Patient, rng: np.random.Generator) -> tuple[list[Tube
     def at(x: float, y: float, z: float) -> np.ndarray:
         return (np.array([x, y, z]) + rng.uniform(-4, 4, 3)) * scale
 
-    hilum, portal = at(-28, -8, 4), []
+    portal: list[Tube] = []
+    hepatic: list[Tube] = []
+    hilum, cava = at(-28, -8, 4), at(-20, 0, 66)
     for aim, radius, depth in (
         (at(-70, 10, 10), 5.5, 5),
         (at(-66, -30, 18), 4.5, 5),
         (at(6, -48, 28), 4.5, 4),
     ):
         _grow(portal, hilum, aim - hilum, radius, depth, rng)
-    cava, hepatic = at(-20, 0, 66), []
     for aim, depth in ((at(-85, 20, 30), 4), (at(-62, -40, 34), 4), (at(10, -48, 48), 4)):
         _grow(hepatic, cava, (aim - cava) * 0.55, rng.uniform(4.5, 6), depth, rng)
     return portal, hepatic

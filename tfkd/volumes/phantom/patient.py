@@ -114,4 +114,4 @@ def _draw_tissue(phase: str, rng: np.random.Generator) -> Tissue:
     if rng.random() < 0.15:
         values[0] -= rng.uniform(10, 28)  # a fatty liver
     fat, bone = rng.uniform(-112, -92), rng.uniform(0.8, 1.2)
-    return Tissue(*(float(v) for v in values), fat=float(fat), bone=float(bone))
+    return Tissue(*values.tolist(), float(fat), float(bone))

@@ -30,7 +30,7 @@ def paint_table(canvas: Canvas, space: Space, trunk: Trunk, rng: np.random.Gener
     height = y[:, None] - back + (x[None, :] / 38) ** 2
     shell = np.abs(np.abs(height - 8) - 8) - 1.2
     couch = np.broadcast_to(shell, space.shape)
-    canvas.paint(np.maximum(couch, -trunk.skin + 3), -130, opacity=0.7)
+    canvas.paint(np.maximum(couch, 2 - trunk.skin), -60)
 
 
 def scan(

@@ -9,7 +9,7 @@ import numpy as np
 
 from tfkd.volumes.phantom.space import Box, Point, Space
 
-__all__ = ["Canvas", "Tube", "carve", "ellipsoid", "meet", "tubes", "unite"]
+__all__ = ["Canvas", "Tube", "carve", "cylinder", "ellipsoid", "meet", "tubes", "unite"]
 
 FAR_MM = np.float32(1e3)
 
@@ -41,15 +41,34 @@ def ellipsoid(
     Returns:
         Distance in mm, the shape of the space.
     """
-    x, y, z = (space.x - centre[0], space.y - centre[1], space.z - centre[2])
+    # Python floats: NumPy's own would turn the arrays to float64.
+    cx, cy, cz = (float(value) for value in centre)
+    rx, ry, rz = (float(value) for value in radii)
+    x, y, z = space.x - cx, space.y - cy, space.z - cz
     if tilt:
         cos, sin = float(np.cos(tilt)), float(np.sin(tilt))
         x, y = cos * x + sin * y, cos * y - sin * x
-    x, y, z = x / radii[0], y / radii[1], z / radii[2]
+    x, y, z = x / rx, y / ry, z / rz
     scaled = np.sqrt(x * x + y * y + z * z) + np.float32(1e-6)
-    x, y, z = x / radii[0], y / radii[1], z / radii[2]
+    x, y, z = x / rx, y / ry, z / rz
     slope = np.sqrt(x * x + y * y + z * z) + np.float32(1e-9)
     return scaled * (scaled - 1) / slope
+
+
+def cylinder(x: np.ndarray, y: np.ndarray, rx: float, ry: float) -> np.ndarray:
+    """Distance to an elliptic cylinder along z, too small away from its surface.
+
+    Args:
+        x: Coordinate from its axis.
+        y: Coordinate from its axis.
+        rx: Half axis along x in mm.
+        ry: Half axis along y in mm.
+
+    Returns:
+        Distance in mm.
+    """
+    scaled = np.sqrt((x / rx) ** 2 + (y / ry) ** 2)
+    return (scaled - 1) * np.float32(min(rx, ry))
 
 
 def tubes(space: Space, parts: Sequence[Tube], reach_mm: float = 4.0) -> np.ndarray:
@@ -75,7 +94,8 @@ def tubes(space: Space, parts: Sequence[Tube], reach_mm: float = 4.0) -> np.ndar
 
 
 def _cone(space: Space, a: np.ndarray, b: np.ndarray, part: Tube) -> np.ndarray:
-    step = b - a
+    step = (b - a).astype(np.float32)
+    a = a.astype(np.float32)
     length2 = max(float(step @ step), 1e-6)
     x, y, z = space.x - a[0], space.y - a[1], space.z - a[2]
     along = np.clip((x * step[0] + y * step[1] + z * step[2]) / length2, 0, 1)

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfkd.volumes.phantom.noise import NoiseBank, spline_field
+
 __all__ = ["Box", "Point", "Space"]
+
+WARP_SCALE_MM = 60.0
 
 Box = tuple[slice, slice, slice]
 Point = Sequence[float] | np.ndarray  # (x, y, z) in mm
-
-# Standard deviation of a cubic B-spline field in 3-D with unit normal coefficients.
-_SPLINE_SD = 0.4794**1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +31,7 @@ class Space:
         z: Warped superior coordinate in mm, same shape.
         axes_mm: Unwarped coordinates of the slices, rows and columns.
         warp_mm: No voxel is warped by more than this along an axis.
+        bank: Where random fields come from.
     """
 
     x: np.ndarray
@@ -37,6 +39,7 @@ class Space:
     z: np.ndarray
     axes_mm: tuple[np.ndarray, np.ndarray, np.ndarray]
     warp_mm: float
+    bank: NoiseBank
 
     @classmethod
     def create(
@@ -66,10 +69,9 @@ class Space:
         z, y, x = axes[0] + np.float32(centre_z_mm), axes[1], axes[2]
         grids = np.meshgrid(z, y, x, indexing="ij", copy=True)
         for grid in grids:
-            # B-spline weights are a convex combination, so the bound on the coefficients
-            # is a bound on the field.
-            grid += _spline_field((z, y, x), 60.0, rng, bound=warp_mm)
-        return cls(grids[2], grids[1], grids[0], (z, y, x), warp_mm)
+            grid += spline_field((z, y, x), WARP_SCALE_MM, rng, bound=warp_mm)
+        bank = NoiseBank(shape_zyx, spacing_mm, rng)
+        return cls(grids[2], grids[1], grids[0], (z, y, x), warp_mm, bank)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -86,17 +88,16 @@ class Space:
         """Distance of slice centres."""
         return float(self.axes_mm[0][1] - self.axes_mm[0][0])
 
-    def noise(self, scale_mm: float, rng: np.random.Generator) -> np.ndarray:
-        """Smooth random field of mean 0 and standard deviation 1.
+    def noise(self, scale_mm: float) -> np.ndarray:
+        """Smooth random field of mean 0 and standard deviation 1, another one at each call.
 
         Args:
             scale_mm: Distance of the control points; bumps are about twice as wide.
-            rng: Source of the control values.
 
         Returns:
-            ``(Z, Y, X)`` float32.
+            ``(Z, Y, X)`` float32, read-only.
         """
-        return _spline_field(self.axes_mm, scale_mm, rng)
+        return self.bank.crop(self.x.shape, scale_mm)
 
     def box(self, low_mm: Point, high_mm: Point, margin_mm: float = 3.0) -> Box:
         """Voxels that hold every point between two corners, whatever the warp.
@@ -127,33 +128,4 @@ class Space:
             The smaller space.
         """
         axes = tuple(axis[part] for axis, part in zip(self.axes_mm, box, strict=True))
-        return Space(self.x[box], self.y[box], self.z[box], axes, self.warp_mm)  # type: ignore[arg-type]
-
-
-def _spline_field(
-    axes_mm: Sequence[np.ndarray],
-    scale_mm: float,
-    rng: np.random.Generator,
-    bound: float | None = None,
-) -> np.ndarray:
-    """Uniform cubic B-spline with random coefficients, by three small matrix products."""
-    bases = [_spline_basis(axis, scale_mm) for axis in axes_mm]
-    shape = tuple(basis.shape[1] for basis in bases)
-    if bound is None:
-        field = (rng.standard_normal(shape) / _SPLINE_SD).astype(np.float32)
-    else:
-        field = rng.uniform(-bound, bound, shape).astype(np.float32)
-    field = bases[1] @ (field @ bases[2].T)
-    planes = bases[0] @ field.reshape(shape[0], -1)
-    return planes.reshape(tuple(axis.size for axis in axes_mm))
-
-
-def _spline_basis(axis_mm: np.ndarray, scale_mm: float) -> np.ndarray:
-    if axis_mm.size == 0:
-        return np.zeros((0, 4), np.float32)
-    position = (axis_mm - axis_mm[0]) / scale_mm
-    knots = np.arange(-1, int(position[-1]) + 3)
-    t = np.abs(position[:, None] - knots)
-    near = (4 - 6 * t**2 + 3 * t**3) / 6
-    far = np.clip(2 - t, 0, None) ** 3 / 6
-    return np.where(t < 1, near, far).astype(np.float32)
+        return Space(self.x[box], self.y[box], self.z[box], axes, self.warp_mm, self.bank)  # type: ignore[arg-type]
