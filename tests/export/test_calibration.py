@@ -27,11 +27,11 @@ def _batches(slices, batch_size=4):
 
 
 def test_rare_class_is_kept_among_many():
-    common = [_slice([1], 0.1)] * 30 + [_slice([], 0.2)] * 30
+    common = [_slice([1], 0.1)] * 25 + [_slice([], 0.2)] * 25
     rare = [_slice([1, 2], 0.9)]
     for slices in (common + rare, rare + common):
         chosen = select_slices(_batches(slices), 6, SPEC, NAMES)
-        values = sorted(chosen[:, 0, 0, 0].round(1).tolist())
+        values = [round(value, 1) for value in chosen[:, 0, 0, 0].tolist()]
         assert chosen.shape == (6, 4, 4, 1)
         assert values.count(0.9) == 1
         assert values.count(0.1) >= 2

@@ -1,0 +1,50 @@
+"""The thin layer over the interpreter."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from tfkd.errors import ContractError
+from tfkd.inference import LiteRTModel
+
+
+def _v(*values):
+    return np.broadcast_to(
+        np.array(values, np.float32)[:, None, None, None], (len(values), 32, 32, 1)
+    )
+
+
+def test_float32_by_hand(exported):
+    logits = LiteRTModel(exported / "float32.tflite")(_v(-1.0, 0.5))
+    np.testing.assert_allclose(logits[0, 3, 4], [0, -3, -17], atol=1e-5)
+    np.testing.assert_allclose(logits[1, 9, 9], [0, 3, 1], atol=1e-5)
+
+
+def test_int8_rounds_and_clips(exported):
+    model = LiteRTModel(exported / "int8.tflite", threads=1)
+    assert (model.input.dtype, model.output.dtype) == ("int8", "int8")
+    assert model.input.scale == pytest.approx(2 / 255, rel=0.01)
+    logits = model(_v(-1.0, 0.5, 1.0, 9.0))
+    step = model.output.scale
+    np.testing.assert_allclose(logits[0, 0, 0], [0, -3, -17], atol=2 * step)
+    np.testing.assert_allclose(logits[1, 0, 0], [0, 3, 1], atol=2 * step)
+    np.testing.assert_array_equal(logits[2], logits[3])  # beyond the range is the range's end
+
+
+def test_wrong_shape(exported):
+    with pytest.raises(ValueError, match=r"\(N, 32, 32, 1\), received \(1, 16, 16, 1\)"):
+        LiteRTModel(exported / "float32.tflite")(np.zeros((1, 16, 16, 1)))
+
+
+def test_not_a_model(tmp_path):
+    path = tmp_path / "student.tflite"
+    path.write_bytes(b"something else entirely")
+    with pytest.raises(ContractError, match=r"student\.tflite: expected a model"):
+        LiteRTModel(path)
+
+
+def test_without_litert(exported, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    with pytest.raises(ImportError, match="pip install ai-edge-litert"):
+        LiteRTModel(exported / "float32.tflite")

@@ -1,0 +1,131 @@
+"""From any logits function to a mask on the CT's own grid."""
+
+import numpy as np
+import pytest
+
+from tfkd.inference import VolumePredictor
+from tfkd.volumes import PreprocessSpec, Volume, canonical_affine, read_volume, write_volume
+
+NAMES = ("background", "soft", "bright")
+
+
+def _by_grey_value(images):
+    """Logits 0, 4 v + 1 and 12 v - 5 of the middle channel: labels change at v = -1/4 and 3/4."""
+    v = images[..., images.shape[-1] // 2]
+    return np.stack([0 * v, 4 * v + 1, 12 * v - 5], axis=-1)
+
+
+def _labels_by_hand(hu):
+    return (np.clip((hu + 60) / 100 - 1, -1, 1)[..., None] > [-0.25, 0.75]).sum(-1)
+
+
+def test_same_size_is_thresholding(make_ct):
+    ct = make_ct((5, 32, 48))
+    mask = VolumePredictor(_by_grey_value, PreprocessSpec(size=(32, 48)), NAMES)(ct)
+    assert mask.array.dtype == np.uint8
+    np.testing.assert_array_equal(mask.array, _labels_by_hand(ct.array))
+    assert set(np.unique(mask.array)) == {0, 1, 2}
+
+
+def test_other_size_agrees_but_for_the_borders(make_ct):
+    ct = make_ct((4, 96, 80))
+    mask = VolumePredictor(_by_grey_value, PreprocessSpec(size=(64, 64)), NAMES)(ct)
+    assert mask.shape == ct.shape
+    assert np.mean(mask.array == _labels_by_hand(ct.array)) > 0.95
+
+
+def test_centre_crop_leaves_background_outside(make_ct):
+    ct = make_ct((3, 64, 64))
+    full = Volume(np.full_like(ct.array, 130), ct.affine, "full")
+    mask = VolumePredictor(_by_grey_value, PreprocessSpec(size=(32, 32), fit="center"), NAMES)(full)
+    expected = np.zeros((3, 64, 64))
+    expected[:, 16:48, 16:48] = 2
+    np.testing.assert_array_equal(mask.array, expected)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5, 8])
+def test_batches_change_nothing(make_ct, batch_size):
+    sizes = []
+
+    def logits_fn(images):
+        sizes.append(len(images))
+        return _by_grey_value(images)
+
+    ct = make_ct()
+    spec = PreprocessSpec(size=(32, 32), context_slices=1)
+    one = VolumePredictor(_by_grey_value, spec, NAMES)(ct)
+    received = VolumePredictor(logits_fn, spec, NAMES, batch_size)(ct)
+    np.testing.assert_array_equal(received.array, one.array)
+    assert sum(sizes) == 5
+    assert max(sizes) <= batch_size
+
+
+def test_flipped_array_and_affine_give_the_same_mask(make_ct, tmp_path):
+    import nibabel
+
+    ct = make_ct()
+    predictor = VolumePredictor(_by_grey_value, PreprocessSpec(size=(32, 32)), NAMES)
+    write_volume(ct, tmp_path / "ct.nii.gz")
+    image = nibabel.load(tmp_path / "ct.nii.gz")
+    flip = np.diag([-1.0, 1.0, -1.0, 1.0])
+    flip[[0, 2], 3] = image.shape[0] - 1, image.shape[2] - 1
+    data = np.asarray(image.dataobj)[::-1, :, ::-1]
+    nibabel.save(nibabel.Nifti1Image(data, image.affine @ flip), tmp_path / "flipped.nii.gz")
+    mask = predictor(read_volume(tmp_path / "flipped.nii.gz"))
+    np.testing.assert_array_equal(mask.array, predictor(ct).array)
+    write_volume(mask, tmp_path / "mask.nii.gz")
+    write_volume(predictor(read_volume(tmp_path / "ct.nii.gz")), tmp_path / "unflipped.nii.gz")
+    written = nibabel.load(tmp_path / "mask.nii.gz")
+    np.testing.assert_allclose(written.affine, image.affine @ flip, atol=1e-5)
+    np.testing.assert_array_equal(
+        np.asarray(written.dataobj)[::-1, :, ::-1],
+        np.asarray(nibabel.load(tmp_path / "unflipped.nii.gz").dataobj),
+    )
+
+
+def test_progress_counts_slices(make_ct):
+    calls = []
+    predictor = VolumePredictor(_by_grey_value, PreprocessSpec(size=(32, 32)), NAMES, 2)
+    predictor(make_ct(), progress=lambda *call: calls.append(call))
+    assert calls == [(2, 5, "ball"), (4, 5, "ball"), (5, 5, "ball")]
+
+
+def test_predict_slice():
+    predictor = VolumePredictor(_by_grey_value, PreprocessSpec(size=(2, 3)), NAMES)
+    image_hu = np.array([[-500, 20, 50], [125, 900, 16]], np.int16)
+    expected = [[0, 1, 1], [2, 2, 1]]
+    np.testing.assert_array_equal(predictor.predict_slice(image_hu), np.array(expected))
+    np.testing.assert_array_equal(predictor.predict_slice(image_hu[..., None]), expected)
+    assert predictor.logits(image_hu).shape == (2, 3, 3)
+    with pytest.raises(ValueError, match=r"shape \(2, 3, 1\), received \(4, 4, 1\)"):
+        predictor.predict_slice(np.zeros((4, 4)))
+
+
+@pytest.mark.parametrize("thing", ["ct.nii.gz", np.zeros((3, 4, 4), np.int16), None])
+def test_not_a_volume(thing):
+    predictor = VolumePredictor(_by_grey_value, PreprocessSpec(size=(32, 32)), NAMES)
+    with pytest.raises(TypeError, match="expected a tfkd Volume"):
+        predictor(thing)
+
+
+def test_a_mask_is_not_a_ct():
+    predictor = VolumePredictor(_by_grey_value, PreprocessSpec(size=(32, 32)), NAMES)
+    mask = Volume(np.zeros((2, 4, 4), np.uint8), canonical_affine((1.0, 1.0, 1.0)), "case-7")
+    with pytest.raises(TypeError, match=r"'case-7'.*int16 HU, received uint8"):
+        predictor(mask)
+
+
+def test_logits_that_do_not_fit(make_ct):
+    spec = PreprocessSpec(size=(32, 32))
+    with pytest.raises(ValueError, match="for 2 labels"):
+        VolumePredictor(_by_grey_value, spec, ("background", "soft"))(make_ct())
+    with pytest.raises(ValueError, match="NaN"):
+        VolumePredictor(lambda images: np.nan * _by_grey_value(images), spec, NAMES)(make_ct())
+
+
+def test_wrong_settings():
+    spec = PreprocessSpec()
+    with pytest.raises(ValueError, match="label_names"):
+        VolumePredictor(_by_grey_value, spec, ("background",))
+    with pytest.raises(ValueError, match="batch_size"):
+        VolumePredictor(_by_grey_value, spec, NAMES, 0)
