@@ -1,0 +1,48 @@
+"""One evaluation per model, and the report that sets them side by side.
+
+`evaluate` scores any `Volume -> Volume` callable on whole volumes; `write_report` puts teacher,
+students and edge files into one self-contained HTML file. Nothing here imports TensorFlow or Keras,
+and matplotlib and Jinja2 are loaded only when a report is written.
+
+Empty masks: as in `tfkd.metrics`. By default a case in which neither the truth nor the prediction
+holds a class is left out of that class's mean; how many cases that touched is part of the report.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from tfkd.report.comparison import GapClosed, check_comparable, gap_closed, order_rows
+from tfkd.report.evaluation import ROLES, Evaluation, ModelInfo, Role
+from tfkd.report.scoring import CaseFilesLike, CasePaths, evaluate, time_per_slice_ms
+from tfkd.report.text_table import format_table
+
+if TYPE_CHECKING:
+    from tfkd.report.html import write_report
+
+__all__ = [
+    "ROLES",
+    "CaseFilesLike",
+    "CasePaths",
+    "Evaluation",
+    "GapClosed",
+    "ModelInfo",
+    "Role",
+    "check_comparable",
+    "evaluate",
+    "format_table",
+    "gap_closed",
+    "order_rows",
+    "time_per_slice_ms",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # An edge device can evaluate without the packages that draw.
+    if name == "write_report":
+        return importlib.import_module("tfkd.report.html").write_report
+    raise AttributeError(f"module 'tfkd.report' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,95 @@
+"""The comparison as a plain text table, for a console or a Markdown file."""
+
+from collections.abc import Sequence
+
+from tfkd.metrics import describe_empty_policy
+from tfkd.report.comparison import check_comparable, gap_closed, order_rows, ratio_to_teacher
+from tfkd.report.evaluation import Evaluation
+from tfkd.report.numbers import bytes_text, count_text, dice_text, ratio_text, time_text
+
+__all__ = ["format_table"]
+
+
+def format_table(evaluations: Sequence[Evaluation]) -> str:
+    """Sets the evaluations side by side as a Markdown table that is also aligned as plain text.
+
+    Args:
+        evaluations: at least one; ordered by role here. Costs that are missing show as a dash.
+
+    Returns:
+        The table, the gap closed by distillation if teacher, plain and distilled rows are there,
+        and what happened to empty masks (by default left out of the mean; the number is given).
+
+    Raises:
+        RecordError: if the rows cannot be compared, see `check_comparable`.
+    """
+    check_comparable(evaluations)
+    rows = order_rows(evaluations)
+    table = rows[0].table
+    names = [table.label_names[label] for label in table.foreground]
+    heading = ["model", *names, "mean", "parameters", "file", "ms/slice", "size", "speed"]
+    cells = [heading] + [_cells(rows, row) for row in rows]
+    notes = [
+        f"Dice over {len(table.case_ids)} cases: per-case mean ± sd (global); mean = foreground "
+        "mean of the per-case means; size and speed = teacher / model.",
+        *_gap_lines(rows),
+        describe_empty_policy(table.empty),
+        *_empty_lines(rows),
+    ]
+    return _align(cells) + "\n\n" + "\n".join(notes)
+
+
+def _cells(rows: Sequence[Evaluation], row: Evaluation) -> list[str]:
+    table, model = row.table, row.model
+    dice = []
+    for label in table.foreground:
+        scores = (table.mean_dice(label), table.sd_dice(label), table.global_dice(label))
+        mean, spread, pooled = map(dice_text, scores)
+        dice.append(f"{mean} ± {spread} ({pooled})")
+    return [
+        row.name,
+        *dice,
+        dice_text(table.mean_foreground_dice()),
+        count_text(model.parameters),
+        bytes_text(model.file_bytes),
+        time_text(model.ms_per_slice),
+        ratio_text(ratio_to_teacher(rows, row, "file_bytes")),
+        ratio_text(ratio_to_teacher(rows, row, "ms_per_slice")),
+    ]
+
+
+def _gap_lines(rows: Sequence[Evaluation]) -> list[str]:
+    lines = []
+    for gap in gap_closed(rows)[:1]:
+        closed = (
+            "the teacher is not above the plain student"
+            if gap.fraction is None
+            else f"{100 * gap.fraction:.0f} % of the gap to the teacher"
+        )
+        lines.append(f"Distillation, {gap.score}: {gap.points:+.1f} Dice points, {closed}.")
+    return lines
+
+
+def _empty_lines(rows: Sequence[Evaluation]) -> list[str]:
+    lines = []
+    for label in rows[0].table.foreground:
+        touched = [row.table.empty_cases(label) for row in rows]
+        if any(touched):
+            counts = ", ".join(f"{row.name} {n}" for row, n in zip(rows, touched, strict=True))
+            lines.append(
+                f"Cases without {rows[0].table.label_names[label]} on both sides: {counts}."
+            )
+    return lines or ["No case had a class missing on both sides."]
+
+
+def _align(cells: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
+    lines = []
+    for index, line in enumerate(cells):
+        padded = [line[0].ljust(widths[0])]
+        padded += [text.rjust(width) for text, width in zip(line[1:], widths[1:], strict=True)]
+        lines.append("| " + " | ".join(padded) + " |")
+        if index == 0:
+            rule = ["-" * widths[0]] + ["-" * (width - 1) + ":" for width in widths[1:]]
+            lines.append("| " + " | ".join(rule) + " |")
+    return "\n".join(lines)
