@@ -13,7 +13,7 @@ LITS17_WINDOW_HU = (-60.0, 140.0)  # method.md, "The protocol": LiTS
 KITS19_WINDOW_HU = (-200.0, 300.0)  # method.md, "The protocol": KiTS
 
 # 3D-IRCADb patients of LiTS17 carry an identity affine; their arrays are laid out like this.
-LITS17_IDENTITY_AFFINE = "LPS"
+LITS17_IDENTITY_AFFINE = "LAS"
 
 # KiTS19 publishes labels for cases 0-209 only; 210-299 are its unlabelled test set.
 KITS19_LABELLED_CASES = 210

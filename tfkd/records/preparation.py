@@ -1,11 +1,12 @@
 """CT volumes in, TFRecord shards and their manifest out."""
 
-import concurrent.futures
 import dataclasses
 import multiprocessing
 import os
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from tfkd._version import __version__
@@ -87,8 +88,8 @@ def prepare(
         records = _write_cases(source, spec, cases_folder, workers, progress)
     finally:
         # After a failure, finished cases are kept for the next try; an empty folder helps nobody.
-        if not any(cases_folder.iterdir()):
-            shutil.rmtree(partial)
+        if not any(cases_folder.glob("*")):
+            shutil.rmtree(partial, ignore_errors=True)
     return _finish(source, spec, splits, records, partial, out, shard_mb)
 
 
@@ -144,21 +145,25 @@ def _write_cases(
         return records
 
     # Forking a process that runs TensorFlow's threads deadlocks; spawned ones start afresh.
-    pool = concurrent.futures.ProcessPoolExecutor(
+    pool = ProcessPoolExecutor(
         min(workers, total), multiprocessing.get_context("spawn"), hide_accelerators
     )
-    with pool:
+    try:
         futures = {
             pool.submit(write_case, source, case, spec, folder): case for case in source.cases
         }
-        try:
-            for future in concurrent.futures.as_completed(futures):
-                future.result()
-                report(futures[future])
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        for future in as_completed(futures):
+            future.result()
+            report(futures[future])
         return [future.result() for future in futures]
+    except BrokenProcessPool as error:
+        raise RecordError(
+            f"{folder}: a worker process died. Expected {workers} workers to have memory enough, "
+            f'and a script that calls this to do so under `if __name__ == "__main__":`. Call '
+            f"again with fewer workers; finished cases are kept."
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _finish(
