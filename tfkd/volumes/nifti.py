@@ -83,7 +83,7 @@ def read_volume(
         affine=affine,
         orientation="".join(orientations.ornt2axcodes(on_disk)),
         header={field: np.array(image.header[field]) for field in _GEOMETRY_FIELDS},
-        nifti_version=2 if isinstance(image, nib.Nifti2Pair) else 1,
+        nifti_version=2 if isinstance(image.header, nib.Nifti2Header) else 1,
     )
     return Volume(
         array=np.ascontiguousarray(canonical_xyz.transpose(2, 1, 0)),
@@ -251,7 +251,7 @@ def _voxels(image: Any, where: str) -> np.ndarray:
         if image.dataobj.slope == 1 and image.dataobj.inter == 0:
             voxels = np.asarray(image.dataobj)
         else:
-            voxels = np.asarray(image.dataobj.get_scaled(np.float32))
+            voxels = np.asarray(image.dataobj, dtype=np.float32)
     except _UNREADABLE as error:
         raise GeometryError(
             f"{where}: the file is damaged or cut short ({error}). Fetch or export it again."
