@@ -15,9 +15,10 @@ def prediction_map_loss(
 ) -> Any:
     r"""Kullback-Leibler divergence of the softened class maps, averaged over the pixels.
 
-    $L = T^2\,\mathrm{mean}_x\,\mathrm{KL}(\sigma(z_t / T) \,\|\, \sigma(z_s / T))$, $\sigma$ the softmax.
+    $L = T^2\,\mathrm{mean}_x\,\mathrm{KL}(\sigma(z_t / T) \,\|\, \sigma(z_s / T))$
 
-    The factor $T^2$ keeps the gradient's size independent of the temperature. Adding a constant to
+    $\sigma$ is the softmax. The factor $T^2$ keeps the gradient's size
+    independent of the temperature. Adding a constant to
     all logits of a pixel changes nothing; equal logits cost 0.
 
     Args:

@@ -1,0 +1,86 @@
+"""`tfkd evaluate`: a model's scores on whole volumes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from tfkd.cli.config import config_path, option, write_config
+from tfkd.cli.progress import progress_bar
+from tfkd.report import Role
+
+if TYPE_CHECKING:
+    from tfkd.inference import LogitsFunction, VolumePredictor
+    from tfkd.records import Manifest
+    from tfkd.report import ModelInfo
+
+SUMMARY = "Segment whole volumes with a model (.keras or .tflite) and score the masks."
+EXAMPLE = "tfkd evaluate student.tflite records/lits -o runs/lits/evaluation/int8.json --role int8"
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of `tfkd evaluate`."""
+
+    model: Path = option("model, .keras or .tflite")
+    records: Path = option("folder of records, whose manifest names the volumes")
+    out: Path = option("scores to write, .json; the masks go into a folder beside it", flag="-o")
+    split: Literal["train", "validation", "test"] = option("patients to score", default="test")
+    name: str | None = option("row's name in the report; the file's when left out", default=None)
+    role: Role = option("what the row is in the report", default="other")
+    parameters: int | None = option("number of weights, if the file does not tell", default=None)
+    masks: bool = option("keep the predicted masks, for the report's pictures", default=True)
+    source: Path | None = option("folder of the volumes, if it has moved", default=None)
+    threads: int | None = option("threads of a .tflite file", default=None)
+
+
+def run(config: Config) -> None:
+    """Evaluates and prints the table."""
+    from tfkd.records import Manifest
+    from tfkd.report import evaluate, format_table
+
+    manifest = Manifest.load(config.records)
+    cases = manifest.case_files(config.split, config.source)
+    predictor, model = _load(config, manifest)
+    config.out.parent.mkdir(parents=True, exist_ok=True)
+    with progress_bar(f"evaluate {model.name}") as progress:
+        evaluation = evaluate(
+            predictor,
+            cases,
+            model,
+            manifest.label_names,
+            masks_dir=config.out.with_suffix("") if config.masks else None,
+            identity_affine=manifest.identity_affine,
+            progress=progress,
+        )
+    evaluation.save(config.out)
+    write_config(config, "evaluate", config_path(config.out))
+    print(format_table([evaluation]))
+
+
+def _load(config: Config, manifest: "Manifest") -> "tuple[VolumePredictor, ModelInfo]":
+    """The model as Volume → Volume, and its row with what it costs."""
+    from tfkd.inference import LiteRTModel, Predictor
+    from tfkd.report import ModelInfo, time_per_slice_ms
+
+    parameters = config.parameters
+    predictor: VolumePredictor
+    one_slice: LogitsFunction
+    if config.model.suffix == ".tflite":
+        predictor = Predictor(config.model, threads=config.threads)
+        one_slice = LiteRTModel(config.model, threads=config.threads)
+    else:
+        from tfkd.cli.training import load_model
+        from tfkd.export import keras_logits, keras_predictor
+
+        model = load_model(config.model)
+        parameters = model.count_params()
+        predictor = keras_predictor(model, manifest.spec, manifest.label_names)
+        one_slice = keras_logits(model, 1)
+    info = ModelInfo.of_file(
+        config.model,
+        config.name or config.model.stem,
+        config.role,
+        parameters=parameters,
+        ms_per_slice=time_per_slice_ms(one_slice, predictor.spec.input_shape),
+    )
+    return predictor, info

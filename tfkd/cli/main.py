@@ -1,0 +1,89 @@
+"""`tfkd`: the verbs, their help, and one line for every expected error."""
+
+import argparse
+import importlib
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+
+from tfkd._version import __version__
+from tfkd.cli.config import add_arguments, read_config
+from tfkd.errors import TfkdError
+
+__all__ = ["main"]
+
+VERBS = ("prepare", "train", "distill", "evaluate", "export", "predict", "report", "demo")
+
+_EPILOG = """\
+the whole way, on made-up patients:
+  tfkd demo --out runs/demo
+
+step by step:
+  tfkd prepare data/lits17 records/lits --size 256 256
+  tfkd train records/lits runs/teacher --network RAUNet
+  tfkd distill records/lits runs/student --teacher runs/teacher/model.keras --network ENet
+  tfkd export runs/student/model.keras student.tflite --records records/lits --quantization int8
+  tfkd predict student.tflite ct.nii.gz -o mask.nii.gz
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        arguments: Words after `tfkd`; those of the process by default.
+
+    Returns:
+        Exit status: 0 when done, 1 for an expected error (one line on standard error), 2 for wrong
+        usage, 130 when interrupted.
+    """
+    # TensorFlow's start-up lines say nothing to someone who segments CT.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
+    parser = _parser()
+    given = vars(parser.parse_args(arguments))
+    command = given.pop("command")
+    verb = importlib.import_module(f"tfkd.cli.{command}")
+    try:
+        verb.run(read_config(verb.Config, command, given))
+    except (TfkdError, ValueError, FileNotFoundError) as error:
+        if os.environ.get("TFKD_TRACEBACK"):
+            raise
+        print(f"tfkd {command}: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"\ntfkd {command}: interrupted; run the same command to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tfkd",
+        description="Distil a CT segmentation network into a small one, and prove it is good.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"tfkd {__version__}")
+    verbs = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name in VERBS:
+        module = importlib.import_module(f"tfkd.cli.{name}")
+        verb = verbs.add_parser(
+            name,
+            help=module.SUMMARY,
+            description=module.SUMMARY,
+            epilog=f"example:\n  {module.EXAMPLE}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        add_arguments(verb, module.Config)
+    return parser
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *place: object) -> None:
+    """One line, without the place in the code, which tells a user nothing."""
+    print(f"tfkd: warning: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
