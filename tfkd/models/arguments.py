@@ -1,4 +1,4 @@
-"""What every network is asked for: input shape, number of classes and width, checked in one place."""
+"""What every network is asked for: input shape, classes and width, checked in one place."""
 
 import operator
 from typing import Any
@@ -52,8 +52,8 @@ def scale_channels(channels: int, width: float, divisor: int = 8) -> int:
         divisor: The result is a multiple of it, and never less than it.
 
     Returns:
-        The multiple of `divisor` nearest to ``channels * width``, but not one that loses more than a
-        tenth of it. `channels` itself at width 1 where it is a multiple of `divisor`.
+        The multiple of `divisor` nearest to ``channels * width``, but not one that loses more than
+        a tenth of it. `channels` itself at width 1 where it is a multiple of `divisor`.
     """
     wanted = channels * width
     rounded = max(divisor, int(wanted + divisor / 2) // divisor * divisor)

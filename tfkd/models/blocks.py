@@ -43,7 +43,7 @@ def image_input(shape: tuple[int, int, int]) -> keras.KerasTensor:
 
 
 def tap(x: keras.KerasTensor, depth: Literal["low", "high"]) -> keras.KerasTensor:
-    """Give a feature the name that the distillation losses look for, ``tap_low`` or ``tap_high``."""
+    """Name a feature ``tap_low`` or ``tap_high``, where the distillation losses look for it."""
     return layers.Identity(name=f"tap_{depth}")(x)
 
 
@@ -55,8 +55,8 @@ def batch_norm(
     Args:
         x: Feature (N, h, w, c).
         name: Name of the layer.
-        ends_residual: Start with gamma 0, so that the residual block it ends starts as the identity.
-            Deep residual networks then begin with features of the shortcut's own scale.
+        ends_residual: Start with gamma 0, so that the residual block it ends starts as the
+            identity, and a deep network begins with features of the shortcut's own scale.
 
     Returns:
         Feature of the same shape.
@@ -76,7 +76,7 @@ def prelu(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
 
 
 def activate(x: keras.KerasTensor, activation: Activation, name: str) -> keras.KerasTensor:
-    """Apply an activation as a layer of its own, named ``<name>_<activation>``; None returns `x`."""
+    """Activation as a layer of its own, ``<name>_<activation>``; None returns `x`."""
     if activation is None:
         return x
     if activation == "prelu":
@@ -95,7 +95,7 @@ def conv_bn(
     activation: Activation = "relu",
     ends_residual: bool = False,
 ) -> keras.KerasTensor:
-    """Convolution, BatchNorm and activation: ``<name>_conv``, ``<name>_bn``, ``<name>_<activation>``.
+    """Convolution, BatchNorm, activation: ``<name>_conv``, ``<name>_bn``, ``<name>_<activation>``.
 
     Args:
         x: Feature (N, h, w, c).
@@ -132,8 +132,8 @@ def depthwise_bn(
     activation: Activation = "relu6",
 ) -> keras.KerasTensor:
     """Depthwise 3×3 convolution, BatchNorm and activation; arguments as in `conv_bn`."""
-    # He's rule for the 9 pixels that one channel really sees: Keras counts all channels as fan-in, and
-    # kernels that small would be thrown about by the first steps of Adam.
+    # He's rule for the 9 pixels that one channel really sees: Keras counts all channels as fan-in,
+    # and kernels that small would be thrown about by the first steps of Adam.
     init = keras.initializers.TruncatedNormal(stddev=(2.0 / 9.0) ** 0.5)
     x = layers.DepthwiseConv2D(
         3,
@@ -155,7 +155,7 @@ def transposed_bn(
     *,
     activation: Activation = "relu",
 ) -> keras.KerasTensor:
-    """Transposed convolution of stride 2, BatchNorm and activation: (N, h, w, c) → (N, 2h, 2w, filters)."""
+    """Transposed convolution of stride 2, BatchNorm, activation: (N, h, w, c) → (N, 2h, 2w, f)."""
     x = layers.Conv2DTranspose(
         filters,
         kernel_size,
@@ -182,8 +182,8 @@ def head_init(taps: int) -> keras.initializers.Initializer:
         taps: How many numbers one logit is the weighted sum of: channels times the kernel's pixels.
 
     Returns:
-        A normal distribution of standard deviation 1/√(2·taps), so that rectified unit features give
-        logits of a standard deviation of about a half, for any number of channels: every class starts
-        with a fair chance.
+        A normal distribution of standard deviation 1/√(2·taps), so that rectified unit features
+        give logits of a standard deviation of about a half, for any number of channels: every class
+        starts with a fair chance.
     """
     return keras.initializers.RandomNormal(stddev=(2.0 * taps) ** -0.5)

@@ -18,8 +18,8 @@ def basic_stage(
 ) -> keras.KerasTensor:
     """A stage of basic residual blocks, two 3×3 convolutions each.
 
-    He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, arXiv 1512.03385. Each block
-    starts as the identity (last gamma 0; Goyal et al., 2017, arXiv 1706.02677).
+    He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, arXiv 1512.03385. Each
+    block starts as the identity (last gamma 0; Goyal et al., 2017, arXiv 1706.02677).
 
     Args:
         x: Feature (N, h, w, c).

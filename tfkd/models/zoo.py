@@ -33,7 +33,8 @@ def build(
         The Functional model.
 
     Raises:
-        ValueError: If no network has that name (the names are listed), or an argument is out of range.
+        ValueError: If no network has that name (the names are listed), or an argument is out of
+        range.
 
     Example:
         >>> build("enet", (64, 64, 1), num_classes=3, width=0.5).output_shape

@@ -21,7 +21,7 @@ __all__ = ["ENet"]
 
 STAGES = (16, 64, 128)
 # Bottlenecks x.1 to x.8 of stages 2 and 3: dilation of the 3×3 convolution, or "asymmetric".
-SECTION = (1, 2, "asymmetric", 4, 1, 8, "asymmetric", 16)
+SECTION: tuple[int | str, ...] = (1, 2, "asymmetric", 4, 1, 8, "asymmetric", 16)
 DROPOUT = (0.01, 0.1)  # stage 1; everything after it (section 4 of the paper)
 STRIDE = 8
 
@@ -34,16 +34,16 @@ def ENet(
 ) -> keras.Model:
     """ENet (student).
 
-    Paszke et al., "ENet: A Deep Neural Network Architecture for Real-Time Semantic Segmentation", 2016,
-    arXiv 1606.02147. Differs from the paper in: bilinear ×2 in place of max-unpooling, whose argmax runs
-    neither under XLA nor in LiteRT; the two halves of a downsampling bottleneck are made by two
-    convolutions instead of padding with zero channels, which is the same function; ReLU instead of PReLU
-    in the decoder; the stem convolves to at least half of its channels when the slice has many; each
-    regular bottleneck starts as the identity (last gamma 0).
+    Paszke et al., "ENet: A Deep Neural Network Architecture for Real-Time Semantic Segmentation",
+    2016, arXiv 1606.02147. Differs from the paper in: bilinear ×2 in place of max-unpooling, whose
+    argmax runs neither under XLA nor in LiteRT; the two halves of a downsampling bottleneck are
+    made by two convolutions instead of padding with zero channels, which is the same function; ReLU
+    instead of PReLU in the decoder; the stem convolves to at least half of its channels when the
+    slice has many; each regular bottleneck starts as the identity (last gamma 0).
 
-    0.353 M trainable parameters at width 1 with 3 channels and 2 classes (BatchNorm's gamma and beta and
-    the slopes of PReLU, one a channel, counted; moving statistics not). Taps: ``tap_low`` 16 channels at
-    1/2 (stem), ``tap_high`` 128 channels at 1/8 (stage 3).
+    0.353 M trainable parameters at width 1 with 3 channels and 2 classes (BatchNorm's gamma and
+    beta and the slopes of PReLU, one a channel, counted; moving statistics not). Taps: ``tap_low``
+    16 channels at 1/2 (stem), ``tap_high`` 128 channels at 1/8 (stage 3).
 
     Args:
         input_shape: (H, W, C); H and W divisible by 8.
@@ -123,7 +123,7 @@ def _bottleneck(
     dropout: float,
     activation: Activation = "prelu",
 ) -> keras.KerasTensor:
-    """Regular bottleneck: squeeze, filter (`kernel` as in `SECTION`), expand, add; shape unchanged."""
+    """Regular bottleneck: squeeze, filter (`kernel` as in `SECTION`), expand, add."""
     inner = _inner(x.shape[-1])
     branch = conv_bn(x, inner, 1, f"{name}_squeeze", activation=activation)
     if kernel == "asymmetric":
@@ -140,10 +140,12 @@ def _bottleneck(
 def _downsampling(
     x: keras.KerasTensor, channels: int, name: str, *, dropout: float
 ) -> keras.KerasTensor:
-    """Bottleneck of stride 2: (N, h, w, c) → (N, h/2, w/2, channels), ``channels > c``.
+    """Bottleneck of stride 2: (N, h, w, c) → (N, h/2, w/2, channels).
 
-    The first c channels are the pooled feature plus the branch, the others the branch alone.
+    The first c channels are the pooled feature plus the branch, the others the branch alone; there
+    are never fewer of these, however small `width` made `channels`.
     """
+    channels = max(channels, 2 * x.shape[-1])
     inner = _inner(x.shape[-1])
     pooled = layers.MaxPooling2D(2, name=f"{name}_pool")(x)
     branch = conv_bn(x, inner, 2, f"{name}_squeeze", strides=2, activation="prelu")

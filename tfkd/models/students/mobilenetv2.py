@@ -32,13 +32,13 @@ def MobileNetV2(
     """MobileNetV2 as a segmentation network of output stride 8 (student).
 
     Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018, arXiv
-    1801.04381. Differs from the paper in: two of the strides are 1, so that the last feature is at 1/8;
-    a 1×1 head per pixel and bilinear ×8 in place of the classifier; `width` also scales the last 1280
-    channels; each residual block starts as the identity (last gamma 0).
+    1801.04381. Differs from the paper in: two of the strides are 1, so that the last feature is at
+    1/8; a 1×1 head per pixel and bilinear ×8 in place of the classifier; `width` also scales the
+    last 1280 channels; each residual block starts as the identity (last gamma 0).
 
     2.23 M trainable parameters at width 1 with 3 channels and 2 classes (BatchNorm's gamma and beta
-    counted, its moving statistics not). Taps: ``tap_low`` 32 channels at 1/2 (stem), ``tap_high`` 1280
-    channels at 1/8 (last).
+    counted, its moving statistics not). Taps: ``tap_low`` 32 channels at 1/2 (stem), ``tap_high``
+    1280 channels at 1/8 (last).
 
     Args:
         input_shape: (H, W, C); H and W divisible by 8.
@@ -83,7 +83,7 @@ def MobileNetV2(
 def _inverted_residual(
     x: keras.KerasTensor, channels: int, name: str, *, expansion: int, strides: int
 ) -> keras.KerasTensor:
-    """Expand, filter each channel, project without activation; a shortcut where the shapes agree."""
+    """Expand, filter each channel, project linearly; a shortcut where the shapes agree."""
     shortcut = x
     is_residual = strides == 1 and x.shape[-1] == channels
     if expansion > 1:

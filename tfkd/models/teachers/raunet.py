@@ -24,12 +24,12 @@ def RAUNet(
     """Residual attention U-Net (teacher).
 
     Ni et al., "RAUNet: Residual Attention U-Net for Semantic Segmentation of Cataract Surgical
-    Instruments", ICONIP 2019, arXiv 1909.10360. Differs from the paper in: "same" padding in the head,
-    whose last convolution is 1×1 instead of a shifted 2×2; no ImageNet weights.
+    Instruments", ICONIP 2019, arXiv 1909.10360. Differs from the paper in: "same" padding in the
+    head, whose last convolution is 1×1 instead of a shifted 2×2; no ImageNet weights.
 
-    22.14 M trainable parameters at width 1 with 3 channels and 2 classes (BatchNorm's gamma and beta
-    counted, its moving statistics not). Taps: ``tap_low`` 64 channels at 1/2 (stem), ``tap_high`` 128
-    channels at 1/8 (second residual stage).
+    22.14 M trainable parameters at width 1 with 3 channels and 2 classes (BatchNorm's gamma and
+    beta counted, its moving statistics not). Taps: ``tap_low`` 64 channels at 1/2 (stem),
+    ``tap_high`` 128 channels at 1/8 (second residual stage).
 
     Args:
         input_shape: (H, W, C); H and W divisible by 32.
@@ -90,8 +90,8 @@ def _decoder_block(x: keras.KerasTensor, channels: int, name: str) -> keras.Kera
 def _attend(decoded: keras.KerasTensor, skip: keras.KerasTensor, name: str) -> keras.KerasTensor:
     """Decoder feature plus the skip, weighted by channel.
 
-    Formula: ``out = dec + w ⊙ g''(skip)``, ``w = softmax_c(Conv1×1(g(GAP skip) + g'(GAP dec)))``, where
-    every g is 1×1 convolution, BatchNorm and ReLU, and GAP the mean over H and W.
+    Formula: ``out = dec + w ⊙ g''(skip)``, ``w = softmax_c(Conv1×1(g(GAP skip) + g'(GAP dec)))``,
+    where every g is 1×1 convolution, BatchNorm and ReLU, and GAP the mean over H and W.
     """
     channels = decoded.shape[-1]
     squeezed = [

@@ -20,13 +20,15 @@ def UNet(
 ) -> keras.Model:
     """U-Net of five stages with BatchNorm (teacher).
 
-    Ronneberger, Fischer, Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI
-    2015, arXiv 1505.04597. Differs from the paper in: padded convolutions, so that the mask is as large
-    as the slice; BatchNorm; bilinear ×2 and a 3×3 convolution in place of the 2×2 transposed one.
+    Ronneberger, Fischer, Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation",
+    MICCAI 2015, arXiv 1505.04597. Differs from the paper in: padded convolutions, so that the mask
+    is as large as the slice; BatchNorm; bilinear ×2 and a 3×3 convolution in place of the 2×2
+    transposed one.
 
     34.51 M trainable parameters at width 1 with 1 channel and 2 classes (BatchNorm's gamma and beta
-    counted, its moving statistics not). Taps: ``tap_low`` 128 channels at 1/2, ``tap_high`` 512 channels
-    at 1/8, which is stage 4 and not the deepest one, so that it can teach students of stride 8.
+    counted, its moving statistics not). Taps: ``tap_low`` 128 channels at 1/2, ``tap_high`` 512
+    channels at 1/8, which is stage 4 and not the deepest one, so that it can teach students of
+    stride 8.
 
     Args:
         input_shape: (H, W, C); H and W divisible by 16.

@@ -1,0 +1,103 @@
+import re
+
+import keras
+import numpy as np
+import pytest
+
+from tests.models import check_network
+from tfkd.models import ENet, MobileNetV2, RAUNet, UNet
+
+NETWORKS = {
+    # network: (channels, trainable parameters, low and high channels) at width 1
+    UNet: (1, 34.5e6, 128, 512),
+    RAUNet: (3, 22.14e6, 64, 128),
+    ENet: (3, 0.354e6, 16, 128),
+    MobileNetV2: (3, 2.23e6, 32, 1280),
+}
+STRIDES = {UNet: 16, RAUNet: 32, ENet: 8, MobileNetV2: 8}
+
+CHECKS = [
+    check_network.check_shapes,
+    check_network.check_layers,
+    check_network.check_initial_logits,
+    check_network.check_mixed_precision,
+    check_network.check_every_weight_trains,
+    check_network.check_xla,
+    check_network.check_litert,
+]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("build", NETWORKS)
+def test_network(build, check):
+    check(build)
+
+
+@pytest.mark.parametrize("build", NETWORKS)
+def test_saving(build, tmp_path):
+    check_network.check_saving(build, tmp_path)
+
+
+@pytest.mark.parametrize("build", NETWORKS)
+def test_published_size(build):
+    channels, parameters, low, high = NETWORKS[build]
+    model = build((32, 32, channels))
+    counted = sum(np.prod(weight.shape) for weight in model.trainable_weights)
+    assert counted == pytest.approx(parameters, rel=0.01)
+    assert model.get_layer("tap_low").output.shape[-1] == low
+    assert model.get_layer("tap_high").output.shape[-1] == high
+    assert model.output_shape == (None, 32, 32, 2)
+
+
+@pytest.mark.parametrize("build", NETWORKS)
+def test_more_width_is_more_parameters(build):
+    counts = [build((32, 32, 1), 2, width).count_params() for width in (0.1, 0.25, 0.5)]
+    assert counts == sorted(set(counts))
+
+
+@pytest.mark.parametrize("build", NETWORKS)
+def test_size_not_divisible_by_the_stride(build):
+    stride = STRIDES[build]
+    with pytest.raises(ValueError, match=rf"divisible by {stride}.*100, 96, 1.*would do"):
+        build((100, 96, 1))
+
+
+def test_name_is_the_models_name():
+    assert ENet((32, 32, 1), width=0.1).name == "enet"
+    assert ENet((32, 32, 1), width=0.1, name="pupil").name == "pupil"
+
+
+def test_numpy_numbers_are_welcome():
+    model = ENet(np.array([32, 32, 1]), np.int64(3), np.float32(0.25))
+    assert model.output_shape == (None, 32, 32, 3)
+    assert isinstance(model, keras.Model)
+
+
+def test_enet_stem_still_learns_when_the_slice_has_many_channels():
+    model = ENet((32, 32, 16), width=1.0)
+    assert model.get_layer("stem_conv").filters == 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "received"),
+    [
+        ({"width": 0}, "width=0"),
+        ({"width": -1.0}, "width=-1.0"),
+        ({"width": 10}, "width=10"),
+        ({"width": float("nan")}, "width=nan"),
+        ({"width": "0.5"}, "width='0.5'"),
+        ({"width": True}, "width=True"),
+        ({"num_classes": 1}, "num_classes=1"),
+        ({"num_classes": 2.5}, "num_classes=2.5"),
+        ({"num_classes": True}, "num_classes=True"),
+        ({"input_shape": (64, 64)}, "input_shape=(64, 64)"),
+        ({"input_shape": (1, 64, 64, 1)}, "input_shape=(1, 64, 64, 1)"),
+        ({"input_shape": (None, None, 1)}, "input_shape=(None, None, 1)"),
+        ({"input_shape": (64, 64, 0)}, "input_shape=(64, 64, 0)"),
+        ({"input_shape": (0, 64, 1)}, "input_shape=(0, 64, 1)"),
+        ({"input_shape": 64}, "input_shape=64"),
+    ],
+)
+def test_arguments_out_of_range(arguments, received):
+    with pytest.raises(ValueError, match=r"^ENet: expected .*" + re.escape(f"Received {received}")):
+        ENet(**{"input_shape": (64, 64, 1), **arguments})
