@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfkd.volumes.phantom.patient import Patient
-from tfkd.volumes.phantom.shapes import Canvas, cylinder, ellipsoid, meet, unite
+from tfkd.volumes.phantom.shapes import FAR_MM, Canvas, cylinder, ellipsoid, meet, unite
 from tfkd.volumes.phantom.space import Space
 
 __all__ = ["Trunk", "paint_chest", "paint_trunk"]
@@ -67,12 +67,14 @@ def paint_trunk(canvas: Canvas, space: Space, patient: Patient, rng: np.random.G
 def _cavity(
     space: Space, sx: float, sy: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    power = rng.uniform(1.1, 1.3)
+    # Close to a superellipse, without its powers: the trunk is fuller than an ellipse.
+    fullness = rng.uniform(0.25, 0.6)
     x, y = space.x, space.y + np.float32(10 * sy)
     u, v = x / np.float32(125 * sx), y / np.float32(91 * sy)
     u, v = u * u, v * v
     radius = np.sqrt(x * x + y * y) + np.float32(1e-3)
-    scaled = (u**power + v**power) ** (0.5 / power) + np.float32(1e-6)
+    total = u + v + np.float32(1e-6)
+    scaled = np.sqrt(total - fullness * u * v / total)
     back = np.clip(y / radius, 0, 1)
     side = x * x / (radius * radius)
     return radius - radius / scaled, back, side
@@ -101,16 +103,20 @@ def _paint_back(
 ) -> np.ndarray:
     """Muscles along the spine, psoas and crura; returns the distance to all of it."""
     sx, sy, _ = patient.size
-    hu = patient.tissue.muscle + 6 * space.noise(8)
-    x = np.abs(space.x)
-    erector = cylinder(x - 33 * sx, space.y - 80 * sy, 27 * sx, 19 * sy)
-    psoas_mm = np.clip(10 - space.z / 7, 2, 24)
-    psoas = np.hypot(x - (27 * sx + psoas_mm * 0.5), (space.y - 38 * sy) * 0.9) - psoas_mm
-    crus = cylinder(x - 14 * sx, space.y - 22 * sy, 9 * sx, 7 * sy)
-    body = cylinder(x, space.y - 44 * sy, 26 * sx, 22 * sy)
+    box = space.box((-75 * sx, 8 * sy, -999), (75 * sx, 120 * sy, 999))
+    here = space.crop(box)
+    hu = patient.tissue.muscle + 6 * here.noise(8)
+    x, y = np.abs(here.x), here.y
+    erector = cylinder(x - 33 * sx, y - 80 * sy, 27 * sx, 19 * sy)
+    psoas_mm = np.clip(10 - here.z / 7, 2, 24)
+    psoas = np.hypot(x - (27 * sx + psoas_mm * 0.5), (y - 38 * sy) * 0.9) - psoas_mm
+    crus = cylinder(x - 14 * sx, y - 22 * sy, 9 * sx, 7 * sy)
+    body = cylinder(x, y - 44 * sy, 26 * sx, 22 * sy)
     for part in (erector, psoas, crus):
-        canvas.paint(part, hu)
-    return np.minimum(unite(body, erector, 8), np.minimum(psoas, crus))
+        canvas.paint(part, hu, box=box)
+    spine = np.full(space.shape, FAR_MM, np.float32)
+    spine[box] = np.minimum(unite(body, erector, 8), np.minimum(psoas, crus))
+    return spine
 
 
 def _diaphragm(
@@ -156,6 +162,6 @@ def paint_chest(
     pad = unite(heart - 4, meet(pad, -trunk.diaphragm, 3), 8)
     canvas.paint(meet(pad, trunk.cavity + 2, 2), patient.tissue.fat + 10)
     blood = 0.75 * patient.tissue.aorta + 15
-    canvas.paint(heart, patient.tissue.muscle + 35)
+    canvas.paint(heart, patient.tissue.muscle + 25)
     chamber = np.minimum(heart + 11, 60) - 6 * space.noise(18)
     canvas.paint(chamber, blood)

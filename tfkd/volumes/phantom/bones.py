@@ -85,20 +85,20 @@ def _paint_ribs(
 ) -> None:
     sz = patient.size[2]
     bone = patient.tissue.bone
+    wall = np.abs(trunk.cavity - 4.5) < 9
+    x, y, z = space.x[wall], space.y[wall] + 10, space.z[wall]
     # 0 at the spine, 1 in front. A rib falls on its way, so that an axial slice cuts each one
     # obliquely.
-    turn = np.arctan2(np.abs(space.x), space.y + 10) / np.float32(np.pi)
+    turn = np.arctan2(np.abs(x), y) / np.float32(np.pi)
     fall = sz * (60 * np.sqrt(turn) + 85 * turn)
     period = RIB_MM * sz
-    depth = trunk.cavity - 4.5
-    height = (space.z + fall + rng.uniform(0, period)) % period - period / 2
+    depth = trunk.cavity[wall] - 4.5
+    height = (z + fall + rng.uniform(0, period)) % period - period / 2
     rib = np.sqrt((depth * 1.45) ** 2 + (height * 0.95) ** 2) - 5.6
     # The costal margin: lower ribs end further back; cartilage bridges the front.
-    margin = turn - np.clip(0.6 + space.z / (260 * sz), 0.18, 0.72)
-    present = meet(margin * 200, (0.12 - turn) * 200, 4)
-    bony = meet(rib, present, 4)
-    canvas.paint(bony, bone * rng.uniform(330, 480))
-    canvas.paint(bony + 2.4, bone * 150)
-    front = np.maximum(-margin * 200, (turn - 0.86) * 200)
-    cartilage = meet(rib - 0.8, np.maximum(front, 20 - space.z), 4)
-    canvas.paint(cartilage, 95)
+    margin = 200 * (turn - np.clip(0.6 + z / (260 * sz), 0.18, 0.72))
+    bony = meet(rib, np.maximum(margin, 200 * (0.12 - turn)), 4)
+    canvas.paint(bony, bone * rng.uniform(330, 480), box=wall)
+    canvas.paint(bony + 2.4, bone * 150, box=wall)
+    front = np.maximum(-margin, 200 * (turn - 0.86))
+    canvas.paint(meet(rib - 0.8, np.maximum(front, 20 - z), 4), 95, box=wall)

@@ -12,7 +12,7 @@ from tfkd.volumes.phantom.space import Box, Space
 
 __all__ = ["Lesion", "paint_lesions"]
 
-MIN_DIAMETER_MM, MAX_DIAMETER_MM = 5.0, 40.0
+DIAMETER_MM = (7.0, 34.0)  # nominal; the irregular outline and the voxels make it 5 to 40
 GAP_MM = 4.0
 ATTEMPTS = 60
 
@@ -71,8 +71,8 @@ def paint_lesions(
 
 
 def _tumour_diameter(rng: np.random.Generator) -> float:
-    # LiTS17 tumours are many small and few large; the margin leaves room for the outline.
-    return float(np.clip(rng.lognormal(np.log(17), 0.55), 7, 36))
+    # Many are small and few large, as in LiTS17.
+    return float(np.clip(rng.lognormal(np.log(20), 0.5), *DIAMETER_MM))
 
 
 def _place(
@@ -135,11 +135,12 @@ def _paint_tumour(
     local = patient.tissue.liver
     grain = rng.uniform(2, 7) * here.noise(max(lesion.diameter_mm / 6, 3.0))
     bright = patient.phase == "arterial" and rng.random() < 0.4
-    contrast = rng.uniform(18, 40) if bright else -rng.uniform(15, 50)
-    edge = rng.uniform(2, 2 + 0.16 * lesion.diameter_mm)
+    # Never as dark as a cyst, even in a fatty liver.
+    contrast = rng.uniform(18, 40) if bright else -rng.uniform(16, min(50, local - 22))
+    edge = rng.uniform(2, 2 + 0.12 * lesion.diameter_mm)
     canvas.paint(distance, local + contrast + grain, box=box, edge_mm=edge)
-    if lesion.diameter_mm > 14 and not bright and rng.random() < 0.35:
-        rim = np.abs(distance + 2.5) - 2.0
+    if lesion.diameter_mm > 16 and not bright and rng.random() < 0.35:
+        rim = np.abs(distance + 1.0) - 0.06 * lesion.diameter_mm
         canvas.paint(rim, local + rng.uniform(8, 25), box=box, opacity=0.8)
     if lesion.diameter_mm > 20 and rng.random() < 0.4:
         core = distance + rng.uniform(0.3, 0.5) * lesion.diameter_mm / 2 + 2 * here.noise(6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import ndimage
 
 from tfkd.volumes.phantom.body import Trunk
 from tfkd.volumes.phantom.organs import Organs
@@ -49,7 +50,18 @@ def place_liver(
     liver = carve(liver, organs.spleen, 1, 5)
     liver = carve(liver, organs.cava, 0, 3)
     liver = carve(liver, organs.gallbladder, 0.5, 3)
-    return carve(liver, _fissure(space, patient, rng), 0, 4)
+    return _largest_part(carve(liver, _fissure(space, patient, rng), 0, 4))
+
+
+def _largest_part(distance: np.ndarray) -> np.ndarray:
+    """Take away the crumbs that the carving leaves behind the kidney or beside the spine."""
+    parts, count = ndimage.label(distance < 0)
+    if count > 1:
+        sizes = np.bincount(parts.ravel())
+        sizes[0] = 0
+        crumbs = (parts > 0) & (parts != sizes.argmax())
+        distance[crumbs] = 5.0
+    return distance
 
 
 def _fissure(space: Space, patient: Patient, rng: np.random.Generator) -> np.ndarray:

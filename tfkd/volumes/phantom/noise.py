@@ -108,6 +108,8 @@ def _interpolate(field: np.ndarray, axis_mm: np.ndarray, scale_mm: float, along:
         (1 + 3 * t + 3 * t**2 - 3 * t**3) / 6,
         t**3 / 6,
     )
+    if along == 0:
+        return _mix_planes(field, first, taps)
     shape = [1, 1, 1]
     shape[along] = -1
     result = np.take(field, first, axis=along)
@@ -116,4 +118,16 @@ def _interpolate(field: np.ndarray, axis_mm: np.ndarray, scale_mm: float, along:
         part = np.take(field, first + offset, axis=along)
         part *= taps[offset].reshape(shape)
         result += part
+    return result
+
+
+def _mix_planes(field: np.ndarray, first: np.ndarray, taps: tuple[np.ndarray, ...]) -> np.ndarray:
+    # Slice by slice, so that the work stays in the processor's cache.
+    result = np.empty((first.size, *field.shape[1:]), np.float32)
+    part = np.empty(field.shape[1:], np.float32)
+    for index, start in enumerate(first):
+        plane = result[index]
+        np.multiply(field[start], taps[0][index], out=plane)
+        for offset in (1, 2, 3):
+            plane += np.multiply(field[start + offset], taps[offset][index], out=part)
     return result

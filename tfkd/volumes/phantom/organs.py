@@ -8,7 +8,7 @@ import numpy as np
 
 from tfkd.volumes.phantom.body import Trunk
 from tfkd.volumes.phantom.patient import Patient
-from tfkd.volumes.phantom.shapes import Canvas, Tube, carve, ellipsoid, meet, tubes, unite
+from tfkd.volumes.phantom.shapes import FAR_MM, Canvas, Tube, carve, ellipsoid, meet, tubes, unite
 from tfkd.volumes.phantom.space import Space
 
 __all__ = ["Organs", "paint_organs", "place_organs"]
@@ -61,7 +61,7 @@ def place_organs(space: Space, trunk: Trunk, patient: Patient, rng: np.random.Ge
     spleen = meet(spleen + 1.5 * space.noise(18), inner, 6)
     spleen = meet(spleen, trunk.diaphragm + 3, 4)
     spleen = carve(spleen, left, 4, 8)
-    full = rng.uniform(0.7, 1.15)
+    full = rng.uniform(0.85, 1.3)
     fundus = ellipsoid(space, at(62, 8, 56), scale * (34, 34, 34) * full)
     corpus = ellipsoid(space, at(58, -32, 24), scale * (31, 30, 42) * full)
     antrum = ellipsoid(space, at(24, -54, -8), scale * (40, 19, 19) * full)
@@ -74,9 +74,12 @@ def place_organs(space: Space, trunk: Trunk, patient: Patient, rng: np.random.Ge
     ]
     cava = tubes(space, _path(cava_path, rng.uniform(9, 11), rng.uniform(10, 14)), 30)
     gallbladder = tubes(
-        space, _path([at(-42, -20, -2), at(-46, -48, -28)], 7, rng.uniform(10, 17)), 30
+        space, _path([at(-42, -20, -2), at(-46, -50, -30, 9)], 7, rng.uniform(9, 17)), 30
     )
-    return Organs(kidneys, stomach, spleen, cava, gallbladder + space.noise(14))
+    gallbladder = gallbladder + space.noise(14)
+    if rng.random() < 0.12:
+        gallbladder = np.full_like(gallbladder, FAR_MM)  # taken out in an operation
+    return Organs(kidneys, stomach, spleen, cava, gallbladder)
 
 
 def _path(points: list[np.ndarray], first_radius: float, last_radius: float) -> list[Tube]:
@@ -122,8 +125,9 @@ def _paint_bowel(
     filling = rng.uniform(150, 320) if oral else rng.uniform(8, 35)
     wall = patient.tissue.wall + 5 * space.noise(9)
     _paint_mesentery(canvas, space, patient, rng)
-    for _ in range(int(rng.integers(45, 65))):
-        start = rng.uniform((-85, -80, -125), (95, 5, 0)) * scale
+    for _ in range(int(rng.integers(60, 85))):
+        # The small bowel fills the left side up to the stomach, the right one only far below.
+        start = rng.uniform((-85, -80, -125), (95, 5, 12)) * scale
         if start[0] < 10:
             start[2] -= 45 * scale[2]
         turn = rng.normal(size=3) * (1, 0.7, 0.6)
@@ -176,7 +180,7 @@ def _paint_colon(
     scale = np.array(patient.size)
     sag = rng.uniform(0, 35)
     stops = [(-92, -5, -150), (-90, -12, -85), (-80, -38, -62), (-30, -70, -62 - sag)]
-    stops += [(30, -72, -50 - sag), (85, -45, -12), (100, -2, 2), (103, 12, -50), (98, 10, -150)]
+    stops += [(30, -72, -50 - sag), (80, -50, -8), (98, -22, 28), (104, 6, -20), (98, 10, -150)]
     points = [(np.array(stop) + rng.uniform(-7, 7, 3)) * scale for stop in stops]
     colon = tubes(space, _path(points, rng.uniform(17, 23), rng.uniform(12, 17)), 8)
     colon = meet(colon + 2.2 * space.noise(13), trunk.cavity + 3, 4)

@@ -81,7 +81,7 @@ def draw_patient(
     Returns:
         The patient.
     """
-    size = (rng.uniform(0.86, 1.12), rng.uniform(0.86, 1.14), rng.uniform(0.9, 1.1))
+    size = (rng.uniform(0.92, 1.16), rng.uniform(0.88, 1.15), rng.uniform(0.9, 1.1))
     fat = float(np.clip(rng.lognormal(np.log(15), 0.5), 5, 36))
     slices = int(rng.integers(round(0.75 * shape_zyx[0]), round(1.25 * shape_zyx[0]) + 1))
     slice_mm = float(np.clip(rng.uniform(105, 160) * size[2] / slices, 2.0, 5.0))
@@ -112,6 +112,7 @@ def _draw_tissue(phase: str, rng: np.random.Generator) -> Tissue:
     spread = np.array([0.08, 0.09, 0.15, 0.15, 0.15, 0.12, 0.1, 0.06, 0.12, 0.12])
     values = typical * (1 + spread * np.clip(rng.standard_normal(typical.size), -2, 2))
     if rng.random() < 0.15:
-        values[0] -= rng.uniform(10, 28)  # a fatty liver
+        values[0] = max(values[0] - rng.uniform(10, 28), 42)  # a fatty liver
     fat, bone = rng.uniform(-112, -92), rng.uniform(0.8, 1.2)
-    return Tissue(*values.tolist(), float(fat), float(bone))
+    hu = [float(value) for value in (*values, fat, bone)]
+    return Tissue(*hu)

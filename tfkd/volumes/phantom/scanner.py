@@ -28,9 +28,9 @@ def paint_table(canvas: Canvas, space: Space, trunk: Trunk, rng: np.random.Gener
     rows = np.flatnonzero((trunk.skin < 0).any(axis=(0, 2)))
     back = float(y[rows[-1]]) + rng.uniform(3, 6)
     height = y[:, None] - back + (x[None, :] / 38) ** 2
-    shell = np.abs(np.abs(height - 8) - 8) - 1.2
+    shell = np.abs(np.abs(height - 8) - 8) - 1.8
     couch = np.broadcast_to(shell, space.shape)
-    canvas.paint(np.maximum(couch, 2 - trunk.skin), -60)
+    canvas.paint(np.maximum(couch, 2 - trunk.skin), -40)
 
 
 def scan(
