@@ -1,0 +1,81 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tfkd.errors import RecordError
+from tfkd.records.dataset_json import find_nnunet
+
+LABELS = {"background": 0, "liver": 1, "spleen": 2}
+
+
+def nnunet(folder: Path, names: tuple[str, ...] = ("abd_2", "abd_10"), **facts: Any) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    described = {"channel_names": {"0": "CT"}, "labels": LABELS, "file_ending": ".nii.gz"} | facts
+    (folder / "dataset.json").write_text(json.dumps(described))
+    for sub in ("imagesTr", "labelsTr"):
+        (folder / sub).mkdir(exist_ok=True)
+    for name in names:
+        (folder / "imagesTr" / f"{name}_0000.nii.gz").touch()
+        (folder / "labelsTr" / f"{name}.nii.gz").touch()
+    return folder
+
+
+@pytest.mark.parametrize(
+    "labels", [LABELS, {"0": "background", "2": "spleen", "1": "liver"}], ids=["nnunet", "msd"]
+)
+def test_both_forms_of_labels_are_read(tmp_path: Path, labels: dict[str, Any]) -> None:
+    source = find_nnunet(nnunet(tmp_path / "Dataset901_AbdomenCT", labels=labels))
+    assert source.label_names == ("background", "liver", "spleen")
+    assert source.name == "dataset901_abdomenct"
+    assert [case.case_id for case in source.cases] == ["abd_2", "abd_10"]
+
+
+def test_msd_training_list_is_read(tmp_path: Path) -> None:
+    nnunet(tmp_path, ("spleen_3",), training=[{"image": "./imagesTr/s_1.nii.gz", "label": "x"}])
+    with pytest.raises(RecordError, match=r"case x: the CT is missing.*s_1\.nii\.gz"):
+        find_nnunet(tmp_path)
+    entry = {"image": "./imagesTr/spleen_3.nii.gz", "label": "./labelsTr/spleen_3.nii.gz"}
+    nnunet(tmp_path, ("spleen_3",), training=[entry])
+    (case,) = find_nnunet(tmp_path).cases
+    assert case.case_id == "spleen_3"
+    assert case.image.name == "spleen_3_0000.nii.gz"  # as nnU-Net names what the list calls so
+
+
+def test_nnunet_dataset_entry_is_read(tmp_path: Path) -> None:
+    entry = {"images": ["imagesTr/a_0000.nii.gz"], "label": "labelsTr/a.nii.gz"}
+    (case,) = find_nnunet(nnunet(tmp_path, ("a",), dataset={"patient 4": entry})).cases
+    assert (case.case_id, case.image.name) == ("patient 4", "a_0000.nii.gz")
+
+
+@pytest.mark.parametrize(("sub", "what"), [("imagesTr", "the CT"), ("labelsTr", "the mask")])
+def test_missing_half_names_case_and_file(tmp_path: Path, sub: str, what: str) -> None:
+    nnunet(tmp_path)
+    next((tmp_path / sub).glob("abd_10*")).unlink()
+    with pytest.raises(RecordError, match=rf"case abd_10: {what} is missing.*{sub}/abd_10"):
+        find_nnunet(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"channel_names": {"0": "CT", "1": "PET"}}, "expected one image channel"),
+        ({"labels": {"background": 0, "liver": [1, 2]}}, "region-based"),
+        ({"labels": {"background": 0, "liver": 2}}, "without gaps"),
+        ({"labels": {}}, "missing or empty"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(tmp_path: Path, facts: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecordError, match=message):
+        find_nnunet(nnunet(tmp_path, **facts))
+
+
+def test_missing_broken_and_empty_datasets_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match=r"dataset\.json is missing"):
+        find_nnunet(tmp_path)
+    (tmp_path / "dataset.json").write_text("{")
+    with pytest.raises(RecordError, match="expected JSON"):
+        find_nnunet(tmp_path)
+    with pytest.raises(RecordError, match="found no labelled case"):
+        find_nnunet(nnunet(tmp_path, ()))

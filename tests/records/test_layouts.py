@@ -1,0 +1,88 @@
+from pathlib import Path
+
+import pytest
+
+from tfkd.errors import RecordError
+from tfkd.records.layouts import find_kits19, find_lits17
+
+
+def touch(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"")
+
+
+def lits(folder: Path, number: int, suffix: str = ".nii.gz") -> None:
+    touch(folder / f"volume-{number}{suffix}")
+    touch(folder / f"segmentation-{number}{suffix}")
+
+
+def kits(folder: Path, number: int, names: tuple[str, ...] = ("imaging", "segmentation")) -> None:
+    for name in names:
+        touch(folder / f"case_{number:05d}" / f"{name}.nii.gz")
+
+
+def test_lits_cases_come_in_numeric_order(tmp_path: Path) -> None:
+    for number in (10, 2, 0):
+        lits(tmp_path, number)
+    source = find_lits17(tmp_path)
+    assert [case.case_id for case in source.cases] == ["volume-0", "volume-2", "volume-10"]
+    assert source.label_names == ("background", "liver", "tumour")
+    assert source.window_hu == (-60.0, 140.0)
+    assert source.identity_affine == "LAS"
+
+
+def test_lits_training_batches_and_split_folders_are_found(tmp_path: Path) -> None:
+    lits(tmp_path / "Training Batch 1", 3, ".nii")
+    touch(tmp_path / "volumes" / "volume-28.nii")
+    touch(tmp_path / "masks" / "segmentation-28.nii")
+    touch(tmp_path / "test-volume-1.nii")
+    source = find_lits17(tmp_path)
+    assert [case.case_id for case in source.cases] == ["volume-3", "volume-28"]
+    assert source.cases[1].mask == tmp_path / "masks" / "segmentation-28.nii"
+
+
+@pytest.mark.parametrize(("gone", "what"), [("volume", "the CT"), ("segmentation", "the mask")])
+def test_lits_missing_half_names_case_and_file(tmp_path: Path, gone: str, what: str) -> None:
+    lits(tmp_path, 1)
+    lits(tmp_path, 7)
+    (tmp_path / f"{gone}-7.nii.gz").unlink()
+    with pytest.raises(RecordError, match=rf"case volume-7: {what} is missing.*{gone}-7\.nii\.gz"):
+        find_lits17(tmp_path)
+
+
+def test_lits_twice_the_same_number_is_refused(tmp_path: Path) -> None:
+    lits(tmp_path, 1)
+    lits(tmp_path, 1, ".nii")
+    with pytest.raises(RecordError, match="case volume-1: expected one volume file"):
+        find_lits17(tmp_path)
+
+
+@pytest.mark.parametrize("below", ["data", "."])
+def test_kits_is_found_with_or_without_its_data_folder(tmp_path: Path, below: str) -> None:
+    for number in (24, 3):
+        kits(tmp_path / below, number)
+    source = find_kits19(tmp_path)
+    assert [case.case_id for case in source.cases] == ["case_00003", "case_00024"]
+    assert source.cases[0].image.name == "imaging.nii.gz"
+    assert source.label_names == ("background", "kidney", "tumour")
+
+
+def test_kits_test_cases_without_mask_are_left_out_and_others_are_errors(tmp_path: Path) -> None:
+    kits(tmp_path, 3)
+    kits(tmp_path, 210, ("imaging",))
+    assert [case.case_id for case in find_kits19(tmp_path).cases] == ["case_00003"]
+    kits(tmp_path, 209, ("imaging",))
+    with pytest.raises(RecordError, match=r"case_00209: the mask is missing.*segmentation\.nii"):
+        find_kits19(tmp_path)
+
+
+def test_kits_without_downloaded_images_names_the_file(tmp_path: Path) -> None:
+    kits(tmp_path, 5, ("segmentation",))
+    with pytest.raises(RecordError, match=r"case_00005: the CT is missing.*imaging\.nii\.gz"):
+        find_kits19(tmp_path)
+
+
+@pytest.mark.parametrize("find", [find_lits17, find_kits19])
+def test_nothing_found_is_an_error(tmp_path: Path, find) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(RecordError, match="found no labelled case"):
+        find(tmp_path)
