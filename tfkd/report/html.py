@@ -97,6 +97,7 @@ def write_report(
         **_curves(rows, runs),
         overlays=make_overlays(rows, cases, window_hu, identity_affine),
         max_classes=MAX_CLASSES,
+        max_columns=numbers.MAX_CLASS_COLUMNS,
         window_hu=window_hu,
         provenance=dict(provenance or {}) | _how_it_was_measured(rows),
         css=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),

@@ -3,6 +3,7 @@
 from math import isnan
 
 __all__ = [
+    "MAX_CLASS_COLUMNS",
     "MISSING",
     "bytes_text",
     "compared_text",
@@ -14,6 +15,9 @@ __all__ = [
 ]
 
 MISSING = "–"
+
+MAX_CLASS_COLUMNS = 4
+"""With more classes than this, Dice per class has a table of its own."""
 
 
 def dice_text(value: float) -> str:

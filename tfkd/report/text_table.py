@@ -2,10 +2,17 @@
 
 from collections.abc import Sequence
 
-from tfkd.metrics import describe_empty_policy
+from tfkd.metrics import CaseTable, describe_empty_policy
 from tfkd.report.comparison import check_comparable, gap_closed, order_rows, ratio_to_teacher
 from tfkd.report.evaluation import Evaluation
-from tfkd.report.numbers import bytes_text, count_text, dice_text, ratio_text, time_text
+from tfkd.report.numbers import (
+    MAX_CLASS_COLUMNS,
+    bytes_text,
+    count_text,
+    dice_text,
+    ratio_text,
+    time_text,
+)
 
 __all__ = ["format_table"]
 
@@ -25,37 +32,55 @@ def format_table(evaluations: Sequence[Evaluation]) -> str:
     """
     check_comparable(evaluations)
     rows = order_rows(evaluations)
-    table = rows[0].table
-    names = [table.label_names[label] for label in table.foreground]
-    heading = ["model", *names, "mean", "parameters", "file", "ms/slice", "size", "speed"]
-    cells = [heading] + [_cells(rows, row) for row in rows]
+    labels = rows[0].table.foreground
+    inline = labels if len(labels) <= MAX_CLASS_COLUMNS else ()
+    blocks = [_main_table(rows, inline)]
+    if not inline:
+        blocks.append(_class_table(rows))
     notes = [
-        f"Dice over {len(table.case_ids)} cases: per-case mean ± sd (global); mean = foreground "
-        "mean of the per-case means; size and speed = teacher / model.",
+        f"Dice over {len(rows[0].table.case_ids)} cases: per-case mean ± sd (global); mean = "
+        "foreground mean of the per-case means; size and speed = teacher / model.",
         *_gap_lines(rows),
-        describe_empty_policy(table.empty),
+        describe_empty_policy(rows[0].table.empty),
         *_empty_lines(rows),
     ]
-    return _align(cells) + "\n\n" + "\n".join(notes)
+    return "\n\n".join([*blocks, "\n".join(notes)])
 
 
-def _cells(rows: Sequence[Evaluation], row: Evaluation) -> list[str]:
-    table, model = row.table, row.model
-    dice = []
-    for label in table.foreground:
-        scores = (table.mean_dice(label), table.sd_dice(label), table.global_dice(label))
-        mean, spread, pooled = map(dice_text, scores)
-        dice.append(f"{mean} ± {spread} ({pooled})")
-    return [
-        row.name,
-        *dice,
-        dice_text(table.mean_foreground_dice()),
-        count_text(model.parameters),
-        bytes_text(model.file_bytes),
-        time_text(model.ms_per_slice),
-        ratio_text(ratio_to_teacher(rows, row, "file_bytes")),
-        ratio_text(ratio_to_teacher(rows, row, "ms_per_slice")),
+def _main_table(rows: Sequence[Evaluation], labels: Sequence[int]) -> str:
+    """Rows are models; columns the given classes, the mean and the costs."""
+    names = [rows[0].table.label_names[label] for label in labels]
+    heading = ["model", *names, "mean", "parameters", "file", "ms/slice", "size", "speed"]
+    lines = [
+        [
+            row.name,
+            *(_dice(row.table, label) for label in labels),
+            dice_text(row.table.mean_foreground_dice()),
+            count_text(row.model.parameters),
+            bytes_text(row.model.file_bytes),
+            time_text(row.model.ms_per_slice),
+            ratio_text(ratio_to_teacher(rows, row, "file_bytes")),
+            ratio_text(ratio_to_teacher(rows, row, "ms_per_slice")),
+        ]
+        for row in rows
     ]
+    return _align([heading, *lines])
+
+
+def _class_table(rows: Sequence[Evaluation]) -> str:
+    """Rows are classes, columns models."""
+    table = rows[0].table
+    lines = [
+        [table.label_names[label], *(_dice(row.table, label) for row in rows)]
+        for label in table.foreground
+    ]
+    return _align([["Dice", *(row.name for row in rows)], *lines])
+
+
+def _dice(table: CaseTable, label: int) -> str:
+    scores = (table.mean_dice(label), table.sd_dice(label), table.global_dice(label))
+    mean, spread, pooled = map(dice_text, scores)
+    return f"{mean} ± {spread} ({pooled})"
 
 
 def _gap_lines(rows: Sequence[Evaluation]) -> list[str]:
