@@ -139,5 +139,5 @@ def fit(
     path = config.out / MODEL_NAME
     with atomic_path(path) as temporary:
         # Without the state of the optimizer, which is twice as large as the network.
-        keras.Model(kept.inputs, kept.outputs, name=kept.name).save(temporary)
+        keras.Model(kept.inputs[0], kept.outputs[0], name=kept.name).save(temporary)
     return path

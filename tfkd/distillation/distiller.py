@@ -108,7 +108,9 @@ class Distiller(keras.Model):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The student's logits (N, H, W, K)."""
-        return self.student(inputs, training=training)
+        # Flattened, since a model made as keras.Model([image], [logits]) returns a list.
+        (logits,) = keras.tree.flatten(self.student(inputs, training=training))
+        return logits
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step of training on a batch `(x, y)` or `(x, y, sample_weight)`."""

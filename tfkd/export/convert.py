@@ -54,7 +54,9 @@ def convert(student: keras.Model, quantization: str, calibration: np.ndarray | N
 def _serving_model(student: keras.Model) -> keras.Model:
     """Return the student with batch 1 and with the names that the contract states."""
     image = keras.Input(batch_shape=(1, *student.input_shape[1:]), name=INPUT_NAME, dtype="float32")
-    return keras.Model(image, {OUTPUT_NAME: _in_float32(student)(image, training=False)})
+    # Flattened, since a model made as keras.Model([image], [logits]) returns a list.
+    (logits,) = keras.tree.flatten(_in_float32(student)(image, training=False))
+    return keras.Model(image, {OUTPUT_NAME: logits})
 
 
 def _in_float32(student: keras.Model) -> keras.Model:

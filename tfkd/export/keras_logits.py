@@ -34,7 +34,8 @@ def keras_logits(model: keras.Model, batch_size: int = 8) -> LogitsFunction:
 
     @tf.function(input_signature=[tf.TensorSpec((batch_size, *shape), tf.float32)])
     def run(images: tf.Tensor) -> tf.Tensor:
-        return tf.cast(model(images, training=False), tf.float32)
+        (logits,) = keras.tree.flatten(model(images, training=False))
+        return tf.cast(logits, tf.float32)
 
     def logits(images: np.ndarray) -> np.ndarray:
         count = len(images)
