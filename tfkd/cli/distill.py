@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from tfkd.cli.config import option
+from tfkd.cli.tensorflow_start import start_tensorflow
 from tfkd.models import STUDENTS
 
 SUMMARY = "Train a student from labels and from a trained teacher."
@@ -33,6 +34,7 @@ class Config:
 
 def run(config: Config) -> None:
     """Distils and says where the student is."""
+    start_tensorflow()
     from tfkd.cli.training import fit, load_data, load_model
     from tfkd.distillation import Distiller, methods
     from tfkd.models import build

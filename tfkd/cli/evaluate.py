@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tfkd.cli.config import config_path, option, write_config
 from tfkd.cli.progress import progress_bar
+from tfkd.cli.tensorflow_start import start_tensorflow
 from tfkd.report import Role
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def _load(config: Config, manifest: "Manifest") -> "tuple[VolumePredictor, Model
         predictor = Predictor(config.model, threads=config.threads)
         one_slice = LiteRTModel(config.model, threads=config.threads)
     else:
+        start_tensorflow()
         from tfkd.cli.training import load_model
         from tfkd.export import keras_logits, keras_predictor
 

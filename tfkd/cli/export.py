@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from tfkd.cli.config import config_path, option, write_config
+from tfkd.cli.tensorflow_start import start_tensorflow
 
 SUMMARY = "Convert a trained student to a .tflite file, run it and compare it with Keras."
 EXAMPLE = (
@@ -34,6 +35,7 @@ class Config:
 
 def run(config: Config) -> None:
     """Exports and says how well the file agrees."""
+    start_tensorflow()
     from tfkd import records
     from tfkd.cli.training import load_model
     from tfkd.export import to_litert

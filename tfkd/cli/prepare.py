@@ -6,6 +6,7 @@ from typing import Literal
 
 from tfkd.cli.config import config_path, option, write_config
 from tfkd.cli.progress import progress_bar
+from tfkd.cli.tensorflow_start import start_tensorflow
 
 SUMMARY = "Write CT volumes and masks as TFRecords of slices, split by patient."
 EXAMPLE = "tfkd prepare data/lits17 records/lits --size 256 256 --workers 4"
@@ -35,6 +36,7 @@ class Config:
 
 def run(config: Config) -> None:
     """Prepares and says what was written."""
+    start_tensorflow()
     from tfkd.records import SplitPlan, find_source, prepare
     from tfkd.volumes import PreprocessSpec
 

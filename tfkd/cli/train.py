@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tfkd.cli.config import option
+from tfkd.cli.tensorflow_start import start_tensorflow
 from tfkd.models import STUDENTS, TEACHERS
 
 SUMMARY = "Train a network on records: a teacher, or a student without one for comparison."
@@ -30,6 +31,7 @@ class Config:
 
 def run(config: Config) -> None:
     """Trains and says where the model is."""
+    start_tensorflow()
     from tfkd.cli.training import fit, load_data
     from tfkd.models import build
 
