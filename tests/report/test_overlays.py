@@ -5,11 +5,13 @@ import dataclasses
 import io
 import re
 
+import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
 
 from tfkd.errors import GeometryError
+from tfkd.report import CasePaths, ModelInfo, evaluate
 from tfkd.report.outlines import outlines_of
 from tfkd.report.overlays import make_overlays
 from tfkd.report.slice_choice import SliceWish, slice_of, wished_slices
@@ -116,3 +118,27 @@ def test_mask_of_another_shape_names_the_file(evaluations, cases, tmp_path):
     row = dataclasses.replace(evaluations[0], masks_dir=tmp_path)
     with pytest.raises(GeometryError, match=r"case-\d.*nii\.gz.*\(6, 20, 40\).*\(2, 3, 4\)"):
         make_overlays([row], cases, WINDOW)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # The files say nothing about their axes.
+def test_files_with_an_identity_affine(tmp_path):
+    labels = np.zeros((8, 6, 3), np.uint8)  # (x, y, z) on disk, x to the left, y to the front
+    labels[:3, :2, 1] = 1
+    for name, array in (("ct", labels.astype(np.int16) * 50), ("mask", labels)):
+        nib.save(nib.Nifti1Image(array, np.eye(4)), tmp_path / f"{name}.nii.gz")
+    case = CasePaths("k", tmp_path / "ct.nii.gz", tmp_path / "mask.nii.gz")
+    row = evaluate(
+        lambda volume: volume.with_array((volume.array > 0).astype(np.uint8)),
+        [case],
+        ModelInfo("m"),
+        ("background", "liver"),
+        masks_dir=tmp_path / "masks",
+        identity_affine="LAS",
+    )
+    (figure,) = make_overlays([row], [case], WINDOW, "LAS")
+    assert figure.panels[0].outlines == figure.truth
+    assert figure.slice_index == 1
+    points = points_of(figure.truth[0].path)
+    # Grows to the left in both frames; the rows are turned over: 2 of 6 at the bottom.
+    np.testing.assert_allclose(points.min(axis=0), [0, 4], atol=0.11)
+    np.testing.assert_allclose(points.max(axis=0), [3, 6], atol=0.11)

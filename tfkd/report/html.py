@@ -207,8 +207,13 @@ def _curves(rows: Sequence[Evaluation], runs: Sequence[History]) -> dict[str, An
 
 
 def _how_it_was_measured(rows: Sequence[Evaluation]) -> dict[str, Any]:
+    measured: dict[str, list[str]] = {}
+    for row in rows:
+        if row.environment:
+            words = ", ".join(f"{key} {value}" for key, value in row.environment.items())
+            measured.setdefault(words.removeprefix("machine "), []).append(row.name)
     return {
-        "Measured on": {row.name: dict(row.environment) for row in rows if row.environment},
+        "Measured on": {"; ".join(names): words for words, names in measured.items()},
         "Report made with": {
             "tfkd": __version__,
             "Python": platform.python_version(),
