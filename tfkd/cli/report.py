@@ -59,6 +59,7 @@ def run(config: Config) -> None:
         histories=histories,
         cases=manifest.case_files(config.split, config.source),
         provenance=provenance,
+        window_hu=manifest.spec.window_hu,
         identity_affine=manifest.identity_affine,
     )
     write_config(config, "report", config_path(out))
