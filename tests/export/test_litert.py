@@ -100,6 +100,11 @@ def test_dataset_as_calibration(student, ct_slices, tmp_path):
     assert result.comparison.slices == 8
 
 
+def test_student_with_lists_of_one(student, tmp_path):
+    listed = keras.Model([student.input], [student.output])
+    assert to_litert(listed, tmp_path / "s.tflite").contract.output.shape == (1, 32, 32, 3)
+
+
 def test_mixed_precision_student(make_student, tmp_path):
     keras.config.set_dtype_policy("mixed_float16")
     try:

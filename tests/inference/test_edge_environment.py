@@ -107,6 +107,7 @@ def test_segments_a_nifti_without_tensorflow(edge_python, exported, make_ct, tmp
 
 def test_inference_imports_no_tensorflow():
     """The same claim, cheaper, in the full environment: nothing heavy comes in by the way."""
-    code = "import sys, tfkd.inference; print({'tensorflow', 'keras', 'matplotlib'} & set(sys.modules))"
+    names = "{'tensorflow', 'keras', 'matplotlib'}"
+    code = f"import sys, tfkd.inference; print({names} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"

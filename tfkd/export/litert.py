@@ -101,7 +101,7 @@ def to_litert(
             calibration slices are unusable, or the file does not do what Keras does.
     """
     path = Path(path)
-    shape, classes = fixed_input_shape(student), student.output_shape[-1]
+    shape, classes = fixed_input_shape(student), student.outputs[0].shape[-1]
     _check_arguments(path, quantization, min_agreement, calibration)
     spec = _fitting_spec(spec, shape)
     names = _fitting_names(label_names, classes)
