@@ -66,7 +66,9 @@ def test_missing_half_names_case_and_file(tmp_path: Path, sub: str, what: str) -
         ({"labels": {}}, "missing or empty"),
     ],
 )
-def test_what_cannot_be_used_is_refused(tmp_path: Path, facts: dict[str, Any], message: str) -> None:
+def test_what_cannot_be_used_is_refused(
+    tmp_path: Path, facts: dict[str, Any], message: str
+) -> None:
     with pytest.raises(RecordError, match=message):
         find_nnunet(nnunet(tmp_path, **facts))
 

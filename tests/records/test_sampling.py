@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from tfkd.errors import RecordError
 from tfkd.records.sampling import Sampling, expected_copies, slice_groups
 
 # 60 empty slices, 30 with liver, 10 with liver and tumour
@@ -54,7 +53,9 @@ def test_without_empty_or_without_foreground_slices() -> None:
     assert expected_copies(both, 2, Sampling(empty_share=0)).tolist() == [0, 2]
 
 
-@pytest.mark.parametrize("wrong", [{"empty_share": 1.0}, {"empty_share": -0.1}, {"max_copies": 0.5}])
+@pytest.mark.parametrize(
+    "wrong", [{"empty_share": 1.0}, {"empty_share": -0.1}, {"max_copies": 0.5}]
+)
 def test_values_out_of_range_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(RecordError, match="expected"):
+    with pytest.raises(ValueError, match="expected"):
         Sampling(**wrong)

@@ -84,5 +84,5 @@ def test_too_few_patients_say_what_to_do() -> None:
 
 @pytest.mark.parametrize("plan", [{"validation": 1.0}, {"test": -0.1}, {"test": "0.2"}])
 def test_values_out_of_range_are_refused(plan: dict[str, float]) -> None:
-    with pytest.raises(RecordError, match="expected a fraction"):
+    with pytest.raises(ValueError, match="expected a fraction"):
         SplitPlan(**plan)

@@ -1,6 +1,5 @@
 """The `tf.data` pipelines from shards to batches."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +49,7 @@ def window_tf(images_hu: tf.Tensor, spec: PreprocessSpec) -> tf.Tensor:
 
 
 def training_dataset(manifest: Manifest, folder: Path, plan: TrainingPlan) -> tf.data.Dataset:
-    """Endless class-balanced sampling, cut into epochs of `plan.steps` batches.
+    """Class-balanced, shuffled, varied batches, an epoch at a time.
 
     Shards are visited in random order and interleaved; every slice is given as many copies as
     `Sampling` wants (rounded up or down at random); the copies are shuffled. Everything random is
@@ -63,63 +62,82 @@ def training_dataset(manifest: Manifest, folder: Path, plan: TrainingPlan) -> tf
         plan: How to draw.
 
     Returns:
-        Batches of image float32 (N, H, W, C) and mask int32 (N, H, W), all of static shape.
+        Batches of image float32 (N, H, W, C) and mask int32 (N, H, W), all of static shape;
+        `plan.steps` of them.
     """
-    shards = manifest.shards_of("train")
-    sizes = np.array([shard.records for shard in shards], np.int64)
-    # One more per shard than an epoch takes, for what rounding may lose in each shard.
-    total = plan.batch_size * plan.steps + len(shards)
-    labels = [labels for case in _in_shard_order(manifest) for labels in case]
-    copies = expected_copies(slice_groups(labels), total, plan.sampling)
-    cumulative = tf.constant(np.concatenate([[0.0], np.cumsum(copies)]))
-    buffer = int(_SHUFFLE_BYTES / (sum(shard.size_bytes for shard in shards) / sizes.sum()))
-
-    files = tf.data.Dataset.from_tensor_slices(
-        (_paths(manifest, folder, "train"), np.cumsum(sizes) - sizes, sizes)
-    ).shuffle(len(shards), seed=plan.seed, reshuffle_each_iteration=True)
-    seeds = tf.data.Dataset.random(seed=plan.seed, rerandomize_each_iteration=True)
-
-    def copies_of_shard(file: tuple[tf.Tensor, ...], seed: tf.Tensor) -> tf.data.Dataset:
-        path, first, count = file
-        offset = tf.random.stateless_uniform([], [plan.seed, seed], dtype=tf.float64)
-        edges = tf.floor(cumulative[first : first + count + 1] + offset)
-        times = tf.cast(edges[1:] - edges[:-1], tf.int64)
-        facts = tf.data.Dataset.from_tensor_slices((first + tf.range(count), times))
-        records = tf.data.Dataset.zip(tf.data.TFRecordDataset(path), facts)
-
-        def repeat(records: tf.Tensor, facts: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, ...]:
-            index, times = facts
-            copy = tf.range(tf.reduce_sum(times)) - tf.repeat(tf.cumsum(times) - times, times)
-            own = tf.repeat(index, times) * _MAX_COPIES + copy
-            return tf.repeat(records, times), tf.stack([tf.fill(tf.shape(own), seed), own], axis=1)
-
-        # A few at a time: handling them one by one would cost more than decoding them.
-        return records.batch(_RECORDS_AT_ONCE).map(repeat).unbatch()
-
-    def vary(images: tf.Tensor, masks: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        if augment is not None:
-            varied = augment({"images": images, "segmentation_masks": masks}, seed=seed[0])
-            images, masks = varied["images"], varied["segmentation_masks"]
-        return window_tf(images, manifest.spec), masks
-
+    spec = manifest.spec
     augment = None
     if plan.augmentation is not None:
-        augment = AugmentationLayer(plan.augmentation, manifest.spec.window_hu)
+        augment = AugmentationLayer(plan.augmentation, spec.window_hu)
+
+    def decode(record: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return (*decode_slice(record, spec), seed)
+
+    def vary(images: tf.Tensor, masks: tf.Tensor, seeds: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        if augment is not None:
+            varied = augment({"images": images, "segmentation_masks": masks}, seed=seeds[0])
+            images, masks = varied["images"], varied["segmentation_masks"]
+        return window_tf(images, spec), masks
+
     dataset = (
-        tf.data.Dataset.zip(files, seeds)
-        .interleave(copies_of_shard, cycle_length=_SHARDS_AT_ONCE, block_length=1)
-        .shuffle(max(1, min(buffer, total)), seed=plan.seed, reshuffle_each_iteration=True)
+        _sampled_records(manifest, folder, plan)
+        # Endless, then cut: a worker that is given a part of the shards has as many steps.
         .repeat()
         .take(plan.batch_size * plan.steps)
-        .map(
-            lambda record, seed: (*decode_slice(record, manifest.spec), seed),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
+        .map(decode, num_parallel_calls=tf.data.AUTOTUNE)
         .batch(plan.batch_size, drop_remainder=True)
         .map(vary, num_parallel_calls=tf.data.AUTOTUNE)
         .prefetch(tf.data.AUTOTUNE)
     )
     return _with_sharding(dataset, tf.data.experimental.AutoShardPolicy.FILE)
+
+
+def _sampled_records(manifest: Manifest, folder: Path, plan: TrainingPlan) -> tf.data.Dataset:
+    """One epoch of (encoded slice, seed (2,) int64), sampled and shuffled."""
+    shards = manifest.shards_of("train")
+    counts = np.array([shard.records for shard in shards], np.int64)
+    # One more per shard than an epoch takes, for what rounding may lose in each shard.
+    total = plan.batch_size * plan.steps + len(shards)
+    copies = expected_copies(slice_groups(_labels_in_shard_order(manifest)), total, plan.sampling)
+    # Slice i is due as often as a multiple of 1, moved by a random offset, lies between edges i
+    # and i + 1: on average `copies[i]` times, and never more than one off.
+    edges = tf.constant(np.concatenate([[0.0], np.cumsum(copies)]))
+
+    def sample_shard(file: tuple[tf.Tensor, ...], seed: tf.Tensor) -> tf.data.Dataset:
+        path, first, count = file
+        offset = tf.random.stateless_uniform([], [plan.seed, seed], dtype=tf.float64)
+        passed = tf.floor(edges[first : first + count + 1] + offset)
+        times = tf.cast(passed[1:] - passed[:-1], tf.int64)
+        facts = tf.data.Dataset.from_tensor_slices((first + tf.range(count), times))
+        records = tf.data.Dataset.zip(tf.data.TFRecordDataset(path), facts)
+        # A few at a time: handling them one by one would cost more than decoding them.
+        return (
+            records.batch(_RECORDS_AT_ONCE)
+            .map(lambda record, facts: _repeat(record, facts, seed))
+            .unbatch()
+        )
+
+    paths = _paths(manifest, folder, "train")
+    files = tf.data.Dataset.from_tensor_slices((paths, np.cumsum(counts) - counts, counts))
+    files = files.shuffle(len(shards), seed=plan.seed, reshuffle_each_iteration=True)
+    seeds = tf.data.Dataset.random(seed=plan.seed, rerandomize_each_iteration=True)
+    mean_bytes = sum(shard.size_bytes for shard in shards) / counts.sum()
+    buffer = max(1, min(total, int(_SHUFFLE_BYTES / mean_bytes)))
+    return (
+        tf.data.Dataset.zip(files, seeds)
+        .interleave(sample_shard, cycle_length=_SHARDS_AT_ONCE, block_length=1)
+        .shuffle(buffer, seed=plan.seed, reshuffle_each_iteration=True)
+    )
+
+
+def _repeat(
+    records: tf.Tensor, facts: tuple[tf.Tensor, tf.Tensor], seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Repeats every record as often as it is due; each copy gets a seed of its own."""
+    index, times = facts
+    copy = tf.range(tf.reduce_sum(times)) - tf.repeat(tf.cumsum(times) - times, times)
+    own = tf.repeat(index, times) * _MAX_COPIES + copy
+    return tf.repeat(records, times), tf.stack([tf.fill(tf.shape(own), seed), own], axis=1)
 
 
 def evaluation_dataset(
@@ -152,11 +170,12 @@ def evaluation_dataset(
     return _with_sharding(dataset, tf.data.experimental.AutoShardPolicy.DATA)
 
 
-def _in_shard_order(manifest: Manifest) -> list[Sequence[tuple[int, ...]]]:
+def _labels_in_shard_order(manifest: Manifest) -> list[tuple[int, ...]]:
     return [
-        manifest.case(case_id).labels_per_slice
+        labels
         for shard in manifest.shards_of("train")
         for case_id in shard.case_ids
+        for labels in manifest.case(case_id).labels_per_slice
     ]
 
 

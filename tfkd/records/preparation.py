@@ -14,7 +14,7 @@ from tfkd.errors import RecordError
 from tfkd.records.case_files import CaseFiles, Source
 from tfkd.records.case_writer import case_record_path, hide_accelerators, write_case
 from tfkd.records.manifest import MANIFEST_NAME, CaseRecord, Manifest, Shard
-from tfkd.records.shards import plan_shards, write_shard, write_tfds_metadata
+from tfkd.records.shards import write_shards, write_tfds_metadata
 from tfkd.records.sources import find_source
 from tfkd.records.splits import SplitPlan, split_patients
 from tfkd.volumes import PreprocessSpec
@@ -64,7 +64,7 @@ def prepare(
     Example:
         >>> manifest = prepare("data/lits17", "records/lits17")  # doctest: +SKIP
     """
-    out = Path(out)
+    out = Path(out).absolute()
     if workers < 1 or shard_mb <= 0:
         raise ValueError(
             f"workers and shard_mb: expected positive numbers, received {workers} and {shard_mb}."
@@ -73,12 +73,7 @@ def prepare(
         source = find_source(source, layout)
     spec = spec or PreprocessSpec(window_hu=source.window_hu)
     splits = split_patients(source.cases, split)
-    wanted = {case_id for ids in splits.values() for case_id in ids}
-    source = dataclasses.replace(
-        source,
-        root=source.root.absolute(),
-        cases=tuple(_resolved(case) for case in source.cases if case.case_id in wanted),
-    )
+    source = _narrowed(source, splits)
     _check_free(out)
     partial = out.with_name(f"{out.name}.partial")
     _check_own(partial)
@@ -93,9 +88,19 @@ def prepare(
     return _finish(source, spec, splits, records, partial, out, shard_mb)
 
 
-def _resolved(case: CaseFiles) -> CaseFiles:
-    mask = case.mask.absolute() if case.mask else None
-    return dataclasses.replace(case, image=case.image.absolute(), mask=mask)
+def _narrowed(source: Source, splits: dict[str, tuple[str, ...]]) -> Source:
+    """The source with the cases of the splits only, and absolute paths."""
+    wanted = {case_id for ids in splits.values() for case_id in ids}
+    cases = tuple(
+        dataclasses.replace(
+            case,
+            image=case.image.absolute(),
+            mask=case.mask.absolute() if case.mask else None,
+        )
+        for case in source.cases
+        if case.case_id in wanted
+    )
+    return dataclasses.replace(source, root=source.root.absolute(), cases=cases)
 
 
 def _check_free(out: Path) -> None:
@@ -185,11 +190,7 @@ def _finish(
             for record in records
             if record.case_id in ids
         ]
-        sizes = [path.stat().st_size for _, path in members]
-        plan = plan_shards(sizes, int(shard_mb * 1e6)) if members else []
-        for number, positions in enumerate(plan):
-            file = f"{source.name}-{name}.tfrecord-{number:05d}-of-{len(plan):05d}"
-            shards.append(write_shard(finished, file, name, [members[i] for i in positions]))
+        shards += write_shards(finished, source.name, name, members, int(shard_mb * 1e6))
     manifest = Manifest(
         name=source.name,
         spec=spec,

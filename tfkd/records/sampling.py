@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfkd.errors import RecordError
-
 __all__ = ["Sampling", "expected_copies", "slice_groups"]
 
 
@@ -25,6 +23,9 @@ class Sampling:
         empty_share: Share of slices without any foreground label, in [0, 1).
         max_copies: Limit on how often a slice is shown in an epoch as long as the split, on
             average; at least 1.
+
+    Raises:
+        ValueError: If a value is out of range.
     """
 
     empty_share: float = 0.1
@@ -32,9 +33,9 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if not 0 <= self.empty_share < 1:
-            raise RecordError(f"empty_share: expected [0, 1), received {self.empty_share}.")
+            raise ValueError(f"empty_share: expected [0, 1), received {self.empty_share}.")
         if self.max_copies < 1:
-            raise RecordError(f"max_copies: expected 1 or more, received {self.max_copies}.")
+            raise ValueError(f"max_copies: expected 1 or more, received {self.max_copies}.")
 
 
 def slice_groups(labels_per_slice: Sequence[tuple[int, ...]]) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tfkd.records.manifest import CaseRecord, Manifest, Shard
 
-__all__ = ["MIN_SHARDS", "plan_shards", "write_shard", "write_tfds_metadata"]
+__all__ = ["MIN_SHARDS", "plan_shards", "write_shards", "write_tfds_metadata"]
 
 # Fewer shards could not be spread over several workers, nor read interleaved.
 MIN_SHARDS = 8
@@ -37,36 +37,54 @@ def plan_shards(sizes: Sequence[int], shard_bytes: int) -> list[list[int]]:
     return [shards[number] for number in sorted(shards)]
 
 
-def write_shard(
-    folder: Path, file: str, split: str, cases: Sequence[tuple[CaseRecord, Path]]
-) -> Shard:
-    """Writes a shard by appending whole case files: TFRecords concatenate byte by byte.
+def write_shards(
+    folder: Path,
+    dataset: str,
+    split: str,
+    cases: Sequence[tuple[CaseRecord, Path]],
+    shard_bytes: int,
+) -> list[Shard]:
+    """Writes the shards of a split by appending case files: TFRecords concatenate byte by byte.
 
     Args:
         folder: Where to write.
-        file: Name of the shard.
-        split: Its split.
-        cases: The cases and their TFRecord files.
+        dataset: Name of the dataset.
+        split: Name of the split.
+        cases: The cases of the split and their TFRecord files; may be empty.
+        shard_bytes: Bytes a shard should have at most.
 
     Returns:
-        The manifest's entry.
+        The manifest's entries.
     """
+    plan = plan_shards([path.stat().st_size for _, path in cases], shard_bytes)
+    shards = []
+    for number, positions in enumerate(plan):
+        file = f"{dataset}-{split}.tfrecord-{number:05d}-of-{len(plan):05d}"
+        members = [cases[position] for position in positions]
+        size, sha256 = _concatenate([path for _, path in members], folder / file)
+        shards.append(
+            Shard(
+                file=file,
+                split=split,
+                case_ids=tuple(case.case_id for case, _ in members),
+                records=sum(case.slices for case, _ in members),
+                size_bytes=size,
+                sha256=sha256,
+            )
+        )
+    return shards
+
+
+def _concatenate(parts: Sequence[Path], target: Path) -> tuple[int, str]:
     digest = hashlib.sha256()
     size = 0
-    with (folder / file).open("wb") as out:
-        for _, path in cases:
+    with target.open("wb") as out:
+        for path in parts:
             with path.open("rb") as part:
                 while chunk := part.read(1 << 20):
                     digest.update(chunk)
                     size += out.write(chunk)
-    return Shard(
-        file=file,
-        split=split,
-        case_ids=tuple(case.case_id for case, _ in cases),
-        records=sum(case.slices for case, _ in cases),
-        size_bytes=size,
-        sha256=digest.hexdigest(),
-    )
+    return size, digest.hexdigest()
 
 
 def _image_feature(shape: tuple[int, int, int], dtype: str) -> dict[str, Any]:

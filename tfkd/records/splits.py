@@ -25,6 +25,9 @@ class SplitPlan:
 
     Ids are full case ids or their numbers (``"volume-7"`` or ``"7"``). 0 or an empty list leaves
     a split empty on purpose.
+
+    Raises:
+        ValueError: If a fraction is out of range.
     """
 
     validation: float | Sequence[str | int] = 0.2
@@ -36,11 +39,11 @@ class SplitPlan:
         for name in ("validation", "test"):
             value = getattr(self, name)
             if isinstance(value, str):
-                raise RecordError(
+                raise ValueError(
                     f"split {name}: expected a fraction or a list of ids, received {value!r}."
                 )
             if isinstance(value, int | float) and not 0 <= value < 1:
-                raise RecordError(
+                raise ValueError(
                     f"split {name}: expected a fraction in [0, 1) or a list of case ids, "
                     f"received {value}."
                 )

@@ -1,0 +1,160 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfkd.records.augmentation import Augmentation, AugmentationLayer
+from tfkd.volumes import AIR_HU
+
+OFF = {
+    "rotation_degrees": 0.0,
+    "scale": (1.0, 1.0),
+    "shift": 0.0,
+    "elastic": 0.0,
+    "intensity_shift_hu": 0.0,
+    "contrast": (1.0, 1.0),
+}
+OPS = {
+    "rotation": {"rotation_degrees": 40.0},
+    "scale": {"scale": (0.6, 1.5)},
+    "shift": {"shift": 0.2},
+    "elastic": {"elastic": 0.1},
+    "left_right": {"flip_left_right": True},
+    "front_back": {"flip_front_back": True},
+    "all": {"rotation_degrees": 40.0, "scale": (0.6, 1.5), "shift": 0.2, "elastic": 0.1}
+    | {"flip_left_right": True, "flip_front_back": True},
+}
+SIZE = (64, 80)
+
+
+def only(**ranges: object) -> AugmentationLayer:
+    return AugmentationLayer(Augmentation(**{**OFF, **ranges}))
+
+
+def blobs(count: int = 8) -> tuple[tf.Tensor, tf.Tensor]:
+    """An L with a foot of another label, without any symmetry; the image shows the mask in HU."""
+    mask = np.zeros((count, *SIZE), np.int32)
+    mask[:, 18:48, 24:38] = 1
+    mask[:, 38:48, 24:60] = 2
+    return tf.constant(AIR_HU + 500.0 * mask[..., None], tf.float32), tf.constant(mask)
+
+
+def apply(layer: AugmentationLayer, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    images, masks = blobs()
+    varied = layer({"images": images, "segmentation_masks": masks}, seed=(seed, seed + 1))
+    return varied["images"].numpy(), varied["segmentation_masks"].numpy()
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_image_and_mask_move_together(name: str) -> None:
+    images, masks = apply(only(**OPS[name]))
+    assert images.dtype == np.float32
+    assert masks.dtype == np.int32
+    shown = (images[..., 0] - AIR_HU) / 500
+    # Inside of the regions and outside of them, image and mask say exactly the same; only edge
+    # pixels lie between.
+    plain = np.abs(shown - np.rint(shown)) < 1e-3
+    assert plain.mean() > 0.85
+    inner = plain & (np.abs(shown - masks) > 0.5)
+    assert inner.mean() < 0.003  # 1 lies between 0 and 2 on an edge
+    assert np.abs(shown - masks).mean() < 0.06
+    moved = [not np.array_equal(mask, blobs()[1][0]) for mask in masks]
+    assert any(moved)
+    assert len({mask.tobytes() for mask in masks}) >= 2  # every slice has its own draw
+    assert set(np.unique(masks)) <= {0, 1, 2}
+
+
+def test_nothing_is_drawn_from_empty_ranges() -> None:
+    images, masks = apply(only())
+    np.testing.assert_array_equal(images, blobs()[0])
+    np.testing.assert_array_equal(masks, blobs()[1])
+
+
+@pytest.mark.parametrize(("name", "axis"), [("left_right", 2), ("front_back", 1)])
+def test_flips_are_exact(name: str, axis: int) -> None:
+    images, masks = apply(only(**OPS[name]))
+    before_image, before_mask = (tensor.numpy() for tensor in blobs())
+    flipped = 0
+    for image, mask, old_image, old_mask in zip(
+        images, masks, before_image, before_mask, strict=True
+    ):
+        if not np.array_equal(mask, old_mask):
+            old_image, old_mask = np.flip(old_image, axis - 1), np.flip(old_mask, axis - 1)
+            flipped += 1
+        np.testing.assert_allclose(image, old_image, atol=0.01)
+        np.testing.assert_array_equal(mask, old_mask)
+    assert 0 < flipped < len(masks)
+
+
+def test_scale_and_rotation_change_areas_as_they_should() -> None:
+    before = int(np.sum(blobs(1)[1] > 0))
+    twice = apply(only(scale=(1.4, 1.4)))[1]
+    assert np.sum(twice[0] > 0) / before == pytest.approx(1.4**2, rel=0.05)
+    turned = apply(only(rotation_degrees=20))[1]
+    assert np.sum(turned[0] > 0) / before == pytest.approx(1, rel=0.05)
+
+
+def test_a_shift_stays_in_its_range() -> None:
+    rows = np.arange(SIZE[0])[:, None]
+    old = np.average(rows, weights=(blobs(1)[1][0] > 0).numpy().sum(1, keepdims=True))
+    moves = [
+        np.average(rows, weights=(mask > 0).sum(1, keepdims=True)) - old
+        for seed in range(3)
+        for mask in apply(only(shift=0.1), seed)[1]
+    ]
+    assert max(np.abs(moves)) <= 0.1 * SIZE[0] + 0.51
+    assert np.std(moves) > 1
+
+
+def test_elastic_path_agrees_with_the_affine_path() -> None:
+    ranges = OPS["all"] | {"elastic": 0.0}
+    affine, bent = apply(only(**ranges)), apply(only(**{**ranges, "elastic": 1e-7}))
+    assert np.mean(np.abs(affine[0] - bent[0]) > 1) < 0.002
+    assert np.mean(affine[1] != bent[1]) < 0.002
+
+
+def test_intensity_leaves_the_mask_and_stays_in_range() -> None:
+    layer = AugmentationLayer(
+        Augmentation(**{**OFF, "intensity_shift_hu": 20.0, "contrast": (0.8, 1.2)}), (-60.0, 140.0)
+    )
+    images = tf.constant([[[[40.0]], [[140.0]]]] * 50)
+    varied = layer(
+        {"images": images, "segmentation_masks": tf.ones((50, 2, 1), tf.int32)}, seed=(1, 2)
+    )
+    middle, top = varied["images"].numpy()[:, :, 0, 0].T
+    assert np.abs(middle - 40).max() <= 20
+    assert np.ptp(middle) > 20
+    assert (top - middle).min() >= 80 - 1e-3
+    assert (top - middle).max() <= 120 + 1e-3
+    assert varied["segmentation_masks"].numpy().all()
+
+
+def test_the_seed_decides() -> None:
+    layer = only(**OPS["all"])
+    np.testing.assert_array_equal(apply(layer, 3)[0], apply(layer, 3)[0])
+    assert not np.array_equal(apply(layer, 3)[0], apply(layer, 4)[0])
+
+
+def test_half_precision_policy_is_not_applied_to_hu() -> None:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        images, _ = apply(only(rotation_degrees=5.0))
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert images.dtype == np.float32
+
+
+def test_it_is_restored_from_its_config() -> None:
+    layer = AugmentationLayer(Augmentation(elastic=0.02), (-10.0, 90.0))
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    assert again.augmentation == layer.augmentation
+    assert again.window_hu == (-10.0, 90.0)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"shift": -0.1}, {"scale": (1.1, 0.9)}, {"contrast": (0.0, 1.0)}, {"elastic": -1.0}]
+)
+def test_ranges_must_be_ranges(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Augmentation(**wrong)  # type: ignore[arg-type]

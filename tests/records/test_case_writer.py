@@ -1,0 +1,75 @@
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfkd.errors import RecordError
+from tfkd.records import CaseRecord, find_source
+from tfkd.records.case_writer import case_record_path, write_case
+from tfkd.records.encoding import decode_example
+from tfkd.volumes import PreprocessSpec, iter_slices, read_volume, sha256_of
+
+Save = Callable[[Path, np.ndarray], Path]
+
+
+def write_first(folder: Path, spec: PreprocessSpec, out: Path) -> CaseRecord:
+    out.mkdir(exist_ok=True)
+    source = find_source(folder)
+    return write_case(source, source.cases[0], spec, out)
+
+
+def test_records_hold_what_iter_slices_gives(
+    two_patients: Path, spec: PreprocessSpec, tmp_path: Path
+) -> None:
+    record = write_first(two_patients, spec, tmp_path / "out")
+    path = case_record_path(tmp_path / "out", "volume-3")
+    found = [
+        decode_example(r, spec) for r in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+    ]
+    image = read_volume(two_patients / "volume-3.nii.gz", case_id="volume-3")
+    mask = read_volume(two_patients / "segmentation-3.nii.gz", kind="mask")
+    expected = list(iter_slices(image, mask, spec))
+    assert len(found) == len(expected) == record.slices == 16
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one.image_hu, other.image_hu)
+        np.testing.assert_array_equal(one.mask, other.mask)
+        assert (one.case_id, one.slice_index) == (other.case_id, other.slice_index)
+        assert one.spacing_mm == pytest.approx(other.spacing_mm)
+        labels = tuple(np.unique(other.mask[other.mask > 0]))  # type: ignore[index, operator]
+        assert record.labels_per_slice[one.slice_index] == labels
+    assert record.image == "volume-3.nii.gz"
+    assert record.mask_sha256 == sha256_of(two_patients / "segmentation-3.nii.gz")
+
+
+def test_a_finished_case_is_kept_until_anything_changes(
+    two_patients: Path, spec: PreprocessSpec, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    first = write_first(two_patients, spec, out)
+    path = case_record_path(out, "volume-3")
+    path.write_bytes(b"untouched")
+    assert write_first(two_patients, spec, out) == first
+    assert path.read_bytes() == b"untouched"
+
+    write_first(two_patients, PreprocessSpec(size=(16, 16)), out)
+    assert path.read_bytes() != b"untouched"
+
+    path.write_bytes(b"untouched")
+    os.utime(two_patients / "segmentation-3.nii.gz", (0, 0))
+    write_first(two_patients, PreprocessSpec(size=(16, 16)), out)
+    assert path.read_bytes() != b"untouched"
+
+
+def test_an_unknown_label_names_case_file_and_value(
+    two_patients: Path, spec: PreprocessSpec, tmp_path: Path, patient: Callable, save_nifti: Save
+) -> None:
+    mask = patient(3)[1]
+    mask[0, 0, 0] = 7
+    save_nifti(two_patients / "segmentation-3.nii.gz", mask)
+    message = r"case volume-3: .*segmentation-3\.nii\.gz holds .*\[7\]\. Expected only 0 background"
+    with pytest.raises(RecordError, match=message):
+        write_first(two_patients, spec, tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
