@@ -75,7 +75,8 @@ def test_classes_and_empty_slices_have_their_shares(records: Path, steps: int) -
         for mask in masks
     ]
     shares = np.bincount(rarest, minlength=3) / len(rarest)
-    np.testing.assert_allclose(shares, [0.2, 0.4, 0.4], atol=0.06)
+    # 14 slices with liver alone, 4 with a tumour: 14 / 18 to 4 / 4
+    np.testing.assert_allclose(shares, [0.2, 0.35, 0.45], atol=0.06)
 
 
 def test_without_balancing_every_slice_comes_once_an_epoch(records: Path) -> None:

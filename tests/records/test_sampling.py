@@ -7,8 +7,9 @@ from tfkd.records.sampling import Sampling, expected_copies, slice_groups
 LABELS = [()] * 60 + [(1,)] * 30 + [(1, 2)] * 10
 
 
-def shares(copies: np.ndarray, groups: np.ndarray) -> list[float]:
-    return [round(float(copies[groups == g].sum() / copies.sum()), 6) for g in np.unique(groups)]
+def shares(copies: np.ndarray) -> list[float]:
+    """Of empty slices, of those with liver only, and of those with a tumour."""
+    return [round(float(part.sum() / copies.sum()), 6) for part in np.split(copies, [60, 90])]
 
 
 def test_a_slice_belongs_to_its_rarest_label() -> None:
@@ -17,40 +18,42 @@ def test_a_slice_belongs_to_its_rarest_label() -> None:
 
 
 def test_shares_are_as_stated() -> None:
-    groups = slice_groups(LABELS)
-    copies = expected_copies(groups, 100, Sampling(empty_share=0.2, max_copies=10))
+    copies = expected_copies(LABELS, 100, Sampling(empty_share=0.3, max_copies=10))
     assert copies.sum() == pytest.approx(100)
-    assert shares(copies, groups) == [0.2, 0.4, 0.4]
-    assert copies[-1] == pytest.approx(4)
+    # 30 / 40 slices with liver to 10 / 10 with tumour, of the 70 % that are not empty
+    assert shares(copies) == [0.3, 0.3, 0.4]
+    assert copies[-1] / copies[60] == pytest.approx(4)  # 40 slices with liver, 10 with tumour
 
 
 def test_a_tiny_group_is_limited_and_the_others_take_its_place() -> None:
-    groups = slice_groups(LABELS)
-    copies = expected_copies(groups, 100, Sampling(empty_share=0.2, max_copies=2))
+    copies = expected_copies(LABELS, 100, Sampling(empty_share=0.3, max_copies=2))
     assert copies[-1] == pytest.approx(2)
     assert copies.sum() == pytest.approx(100)
-    # what is left, 80 slices, keeps the ratio of 0.2 to 0.4, but liver slices reach the limit too
-    assert shares(copies, groups) == [0.266667, 0.533333, 0.2]
+    assert shares(copies) == [0.4, 0.4, 0.2]  # what is left keeps its ratio of 0.3 to 0.3
 
 
 def test_the_limit_can_bind_everything() -> None:
-    groups = slice_groups(LABELS)
-    assert expected_copies(groups, 100, Sampling(max_copies=1)).tolist() == pytest.approx([1] * 100)
+    assert expected_copies(LABELS, 100, Sampling(max_copies=1)).tolist() == pytest.approx([1] * 100)
+
+
+def test_many_nested_classes_do_not_starve_the_rarest() -> None:
+    labels = [tuple(range(1, 1 + top)) for top in range(1, 9) for _ in range(20)]
+    copies = expected_copies(labels, len(labels), Sampling(empty_share=0, max_copies=100))
+    for label in range(2, 9):
+        holds = np.array([label in present for present in labels])
+        assert copies[holds].sum() > holds.sum()
 
 
 def test_shares_do_not_depend_on_the_length_of_the_epoch() -> None:
-    groups = slice_groups(LABELS)
-    short, long = (expected_copies(groups, n, Sampling()) for n in (10, 1000))
+    short, long = (expected_copies(LABELS, n, Sampling()) for n in (10, 1000))
     assert short * 100 == pytest.approx(long)
 
 
 def test_without_empty_or_without_foreground_slices() -> None:
-    full = slice_groups([(1,)] * 4)
-    assert expected_copies(full, 8, Sampling()).tolist() == [2] * 4
-    empty = slice_groups([()] * 4)
-    assert expected_copies(empty, 8, Sampling(empty_share=0)).tolist() == [2] * 4
-    both = slice_groups([(), (1,)])
-    assert expected_copies(both, 2, Sampling(empty_share=0)).tolist() == [0, 2]
+    assert expected_copies([(1,)] * 4, 8, Sampling()).tolist() == [2] * 4
+    assert expected_copies([()] * 4, 8, Sampling(empty_share=0)).tolist() == [2] * 4
+    assert expected_copies([()] * 4, 8, Sampling()).tolist() == [2] * 4
+    assert expected_copies([(), (1,)], 2, Sampling(empty_share=0)).tolist() == [0, 2]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfkd.records.augmentation import Augmentation, AugmentationLayer
 from tfkd.records.encoding import decode_slice
 from tfkd.records.manifest import Manifest
-from tfkd.records.sampling import Sampling, expected_copies, slice_groups
+from tfkd.records.sampling import Sampling, expected_copies
 from tfkd.volumes import PreprocessSpec
 
 __all__ = ["TrainingPlan", "evaluation_dataset", "training_dataset", "window_tf"]
@@ -98,7 +98,7 @@ def _sampled_records(manifest: Manifest, folder: Path, plan: TrainingPlan) -> tf
     counts = np.array([shard.records for shard in shards], np.int64)
     # One more per shard than an epoch takes, for what rounding may lose in each shard.
     total = plan.batch_size * plan.steps + len(shards)
-    copies = expected_copies(slice_groups(_labels_in_shard_order(manifest)), total, plan.sampling)
+    copies = expected_copies(_labels_in_shard_order(manifest), total, plan.sampling)
     # Slice i is due as often as a multiple of 1, moved by a random offset, lies between edges i
     # and i + 1: on average `copies[i]` times, and never more than one off.
     edges = tf.constant(np.concatenate([[0.0], np.cumsum(copies)]))
