@@ -2,6 +2,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,7 +11,7 @@ from tfkd.errors import RecordError
 from tfkd.records import CaseRecord, find_source
 from tfkd.records.case_writer import case_record_path, write_case
 from tfkd.records.encoding import decode_example
-from tfkd.volumes import PreprocessSpec, iter_slices, read_volume, sha256_of
+from tfkd.volumes import PreprocessSpec, SliceExample, iter_slices, read_volume, sha256_of
 
 Save = Callable[[Path, np.ndarray], Path]
 
@@ -21,14 +22,16 @@ def write_first(folder: Path, spec: PreprocessSpec, out: Path) -> CaseRecord:
     return write_case(source, source.cases[0], spec, out)
 
 
+def read_records(folder: Path, spec: PreprocessSpec) -> list[SliceExample]:
+    dataset = tf.data.TFRecordDataset(str(case_record_path(folder, "volume-3")))
+    return [decode_example(record, spec) for record in dataset.as_numpy_iterator()]
+
+
 def test_records_hold_what_iter_slices_gives(
     two_patients: Path, spec: PreprocessSpec, tmp_path: Path
 ) -> None:
     record = write_first(two_patients, spec, tmp_path / "out")
-    path = case_record_path(tmp_path / "out", "volume-3")
-    found = [
-        decode_example(r, spec) for r in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
-    ]
+    found = read_records(tmp_path / "out", spec)
     image = read_volume(two_patients / "volume-3.nii.gz", case_id="volume-3")
     mask = read_volume(two_patients / "segmentation-3.nii.gz", kind="mask")
     expected = list(iter_slices(image, mask, spec))
@@ -73,3 +76,20 @@ def test_an_unknown_label_names_case_file_and_value(
     with pytest.raises(RecordError, match=message):
         write_first(two_patients, spec, tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_an_identity_affine_follows_the_source_with_a_warning(
+    two_patients: Path, spec: PreprocessSpec, tmp_path: Path, patient: Callable
+) -> None:
+    plain = write_first(two_patients, spec, tmp_path / "plain")
+    for kind, array_lps in zip(("volume", "segmentation"), patient(3), strict=True):
+        # LiTS17's rule is LAS: the second axis runs the other way than in our LPS arrays.
+        image = nib.Nifti1Image(array_lps[:, ::-1], np.eye(4))
+        nib.save(image, two_patients / f"{kind}-3.nii.gz")
+    with pytest.warns(UserWarning, match="volume-3"):
+        assumed = write_first(two_patients, spec, tmp_path / "assumed")
+    assert assumed.presence_runs == plain.presence_runs
+    one, other = (read_records(tmp_path / name, spec) for name in ("plain", "assumed"))
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_array_equal(a.image_hu, b.image_hu)
+        np.testing.assert_array_equal(a.mask, b.mask)
