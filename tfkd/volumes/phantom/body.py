@@ -92,10 +92,8 @@ def _paint_muscles(
     canvas.paint(muscle, hu)
     # Fat planes between the layers of the wall, patchy as in life.
     layer = np.abs(cavity - 5.5 - 1.2 * space.noise(25)) - 0.9
-    patchy = 0.5 * np.clip(space.noise(18) + 0.3, 0, 1)
-    canvas.hu += (
-        np.clip(0.5 - layer / space.pixel_mm, 0, 1) * patchy * (patient.tissue.fat - canvas.hu)
-    )
+    patchy = np.clip(space.noise(18) + 0.3, 0, 1)
+    canvas.paint(layer, hu + patchy * (patient.tissue.fat - hu), opacity=0.5)
 
 
 def _paint_back(

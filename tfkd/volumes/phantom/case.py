@@ -10,7 +10,8 @@ from tfkd.volumes.phantom.body import paint_chest, paint_trunk
 from tfkd.volumes.phantom.bones import paint_bones
 from tfkd.volumes.phantom.lesions import Lesion, paint_lesions
 from tfkd.volumes.phantom.liver import paint_gallbladder, paint_liver, place_liver
-from tfkd.volumes.phantom.organs import paint_organs, place_organs
+from tfkd.volumes.phantom.neighbours import place_organs
+from tfkd.volumes.phantom.organs import paint_organs
 from tfkd.volumes.phantom.patient import Patient, draw_patient
 from tfkd.volumes.phantom.scanner import AIR_HU, paint_table, scan
 from tfkd.volumes.phantom.shapes import Canvas

@@ -17,7 +17,7 @@ from tfkd.volumes.phantom.case import PhantomCase, make_case
 __all__ = ["write_phantom_cohort"]
 
 # Part of every file's description: a change of the anatomy must change it.
-VERSION = 1
+VERSION = 2
 MIN_SHAPE_ZYX = (12, 64, 64)
 
 

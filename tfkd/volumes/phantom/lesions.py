@@ -72,7 +72,7 @@ def paint_lesions(
 
 def _tumour_diameter(rng: np.random.Generator) -> float:
     # Many are small and few large, as in LiTS17.
-    return float(np.clip(rng.lognormal(np.log(20), 0.5), *DIAMETER_MM))
+    return float(np.clip(rng.lognormal(np.log(22), 0.45), *DIAMETER_MM))
 
 
 def _place(
@@ -134,9 +134,9 @@ def _paint_tumour(
     distance = np.maximum(distance, liver[box])
     local = patient.tissue.liver
     grain = rng.uniform(2, 7) * here.noise(max(lesion.diameter_mm / 6, 3.0))
-    bright = patient.phase == "arterial" and rng.random() < 0.4
+    bright = patient.phase == "arterial" and rng.random() < 0.3
     # Never as dark as a cyst, even in a fatty liver.
-    contrast = rng.uniform(18, 40) if bright else -rng.uniform(16, min(50, local - 22))
+    contrast = rng.uniform(18, 40) if bright else -rng.uniform(20, min(52, local - 20))
     edge = rng.uniform(2, 2 + 0.12 * lesion.diameter_mm)
     canvas.paint(distance, local + contrast + grain, box=box, edge_mm=edge)
     if lesion.diameter_mm > 16 and not bright and rng.random() < 0.35:

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from tfkd.volumes.phantom.body import Trunk
-from tfkd.volumes.phantom.organs import Organs
+from tfkd.volumes.phantom.neighbours import Organs
 from tfkd.volumes.phantom.patient import Patient
 from tfkd.volumes.phantom.shapes import Canvas, Tube, carve, ellipsoid, meet, tubes, unite
 from tfkd.volumes.phantom.space import Space
@@ -107,10 +107,8 @@ def paint_liver(
 
 
 def _vessel_trees(patient: Patient, rng: np.random.Generator) -> tuple[list[Tube], list[Tube]]:
-    scale = np.array(patient.size)
-
     def at(x: float, y: float, z: float) -> np.ndarray:
-        return (np.array([x, y, z]) + rng.uniform(-4, 4, 3)) * scale
+        return patient.point((x, y, z), rng)
 
     portal: list[Tube] = []
     hepatic: list[Tube] = []

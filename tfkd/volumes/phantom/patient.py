@@ -66,6 +66,22 @@ class Patient:
     noise_hu: float
     tumours: int
 
+    def point(
+        self, nominal_mm: tuple[float, float, float], rng: np.random.Generator, jitter_mm: float = 4
+    ) -> np.ndarray:
+        """A landmark of the nominal anatomy, moved at random, in this patient.
+
+        Args:
+            nominal_mm: Its place ``(x, y, z)`` in a patient of size 1.
+            rng: Source of the move.
+            jitter_mm: Largest move along each axis.
+
+        Returns:
+            Its coordinates in mm.
+        """
+        moved = np.array(nominal_mm) + rng.uniform(-jitter_mm, jitter_mm, 3)
+        return moved * self.size
+
 
 def draw_patient(
     seed: int, index: int, shape_zyx: tuple[int, int, int], rng: np.random.Generator
@@ -101,7 +117,7 @@ def draw_patient(
         fat_mm=fat,
         phase=phase,
         tissue=_draw_tissue(phase, rng),
-        noise_hu=float(rng.uniform(7, 15)),
+        noise_hu=float(rng.uniform(7, 14)),
         tumours=0 if healthy else int(wanted),
     )
 

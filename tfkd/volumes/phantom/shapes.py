@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,18 @@ import numpy as np
 
 from tfkd.volumes.phantom.space import Box, Point, Space
 
-__all__ = ["FAR_MM", "Canvas", "Tube", "carve", "cylinder", "ellipsoid", "meet", "tubes", "unite"]
+__all__ = [
+    "FAR_MM",
+    "Canvas",
+    "Tube",
+    "carve",
+    "chain",
+    "cylinder",
+    "ellipsoid",
+    "meet",
+    "tubes",
+    "unite",
+]
 
 FAR_MM = np.float32(1e3)
 REACH_MM = 30.0  # ellipsoids are evaluated this far outside, enough for every rounded seam
@@ -74,6 +86,22 @@ def cylinder(x: np.ndarray, y: np.ndarray, rx: float, ry: float) -> np.ndarray:
     """
     scaled = np.sqrt((x / rx) ** 2 + (y / ry) ** 2)
     return (scaled - 1) * np.float32(min(rx, ry))
+
+
+def chain(points: Sequence[Point], first_radius: float, last_radius: float) -> list[Tube]:
+    """Round cones along a path, whose radius changes evenly from point to point.
+
+    Args:
+        points: Two or more points.
+        first_radius: Radius at the first in mm.
+        last_radius: Radius at the last in mm.
+
+    Returns:
+        One cone for each step.
+    """
+    radii = np.linspace(first_radius, last_radius, len(points)).tolist()
+    ends = list(zip(points, radii, strict=True))
+    return [Tube(a, b, ra, rb) for (a, ra), (b, rb) in itertools.pairwise(ends)]
 
 
 def tubes(space: Space, parts: Sequence[Tube], reach_mm: float = 4.0) -> np.ndarray:
