@@ -1,6 +1,5 @@
 import re
 
-import keras
 import numpy as np
 import pytest
 
@@ -47,12 +46,7 @@ def test_published_size(build):
     assert model.get_layer("tap_low").output.shape[-1] == low
     assert model.get_layer("tap_high").output.shape[-1] == high
     assert model.output_shape == (None, 32, 32, 2)
-
-
-@pytest.mark.parametrize("build", NETWORKS)
-def test_more_width_is_more_parameters(build):
-    counts = [build((32, 32, 1), 2, width).count_params() for width in (0.1, 0.25, 0.5)]
-    assert counts == sorted(set(counts))
+    assert check_network.small(build).count_params() < counted / 10
 
 
 @pytest.mark.parametrize("build", NETWORKS)
@@ -62,19 +56,14 @@ def test_size_not_divisible_by_the_stride(build):
         build((100, 96, 1))
 
 
-def test_name_is_the_models_name():
-    assert ENet((32, 32, 1), width=0.1).name == "enet"
-    assert ENet((32, 32, 1), width=0.1, name="pupil").name == "pupil"
-
-
 def test_numpy_numbers_are_welcome():
-    model = ENet(np.array([32, 32, 1]), np.int64(3), np.float32(0.25))
+    model = MobileNetV2(np.array([32, 32, 1]), np.int64(3), np.float32(0.125), name="pupil")
     assert model.output_shape == (None, 32, 32, 3)
-    assert isinstance(model, keras.Model)
+    assert model.name == "pupil"
 
 
 def test_enet_stem_still_learns_when_the_slice_has_many_channels():
-    model = ENet((32, 32, 16), width=1.0)
+    model = ENet((32, 32, 16))
     assert model.get_layer("stem_conv").filters == 8
 
 

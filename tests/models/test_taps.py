@@ -65,7 +65,7 @@ def test_layer_that_gives_no_feature_map():
 def test_several_outputs():
     image = keras.Input((16, 16, 1))
     model = keras.Model(image, [keras.layers.ReLU()(image), keras.layers.ReLU()(image)])
-    with pytest.raises(ValueError, match="one output, the logits.*has 2"):
+    with pytest.raises(ValueError, match=r"one output, the logits.*has 2"):
         with_taps(model)
 
 
