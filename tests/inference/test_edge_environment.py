@@ -75,18 +75,13 @@ def _run(python: Path, *arguments: str | Path, folder: Path) -> str:
     return run.stdout
 
 
-SEGMENT = """
-import importlib.util, json, sys
-import tfkd
+PREDICT = "import sys; from tfkd.cli.main import main; sys.exit(main())"
 
-predictor = tfkd.Predictor(sys.argv[1])
-agreement = predictor.check()
-tfkd.write_volume(predictor(tfkd.read_volume(sys.argv[2])), sys.argv[3])
+REPORT = """
+import importlib.util, json, sys, tfkd
 heavy = ["tensorflow", "keras", "torch", "matplotlib", "jinja2", "rich"]
-print(json.dumps({
-    "agreement": agreement,
-    "importable": [name for name in heavy if importlib.util.find_spec(name)],
-}))
+importable = [name for name in heavy if importlib.util.find_spec(name)]
+print(json.dumps([tfkd.Predictor(sys.argv[1]).check(), importable]))
 """
 
 
@@ -94,8 +89,11 @@ def test_segments_a_nifti_without_tensorflow(edge_python, exported, make_ct, tmp
     ct = make_ct((6, 50, 40))
     write_volume(ct, tmp_path / "ct.nii.gz")
     model = exported / "int8.tflite"
-    output = _run(edge_python, "-c", SEGMENT, model, "ct.nii.gz", "mask.nii.gz", folder=tmp_path)
-    assert json.loads(output) == {"agreement": 1.0, "importable": []}
+    report = _run(edge_python, "-c", REPORT, model, folder=tmp_path)
+    assert json.loads(report) == [1.0, []]
+    arguments = ("predict", model, "ct.nii.gz", "-o", "mask.nii.gz")
+    output = _run(edge_python, "-c", PREDICT, *arguments, folder=tmp_path)
+    assert "mask.nii.gz" in output
     image, mask = (nibabel.load(tmp_path / name) for name in ("ct.nii.gz", "mask.nii.gz"))
     assert mask.shape == image.shape
     np.testing.assert_array_equal(mask.affine, image.affine)

@@ -129,3 +129,12 @@ def test_wrong_settings():
         VolumePredictor(_by_grey_value, spec, ("background",))
     with pytest.raises(ValueError, match="batch_size"):
         VolumePredictor(_by_grey_value, spec, NAMES, 0)
+
+
+def test_ties_go_to_the_lower_label():
+    predictor = VolumePredictor(
+        lambda images: np.stack([images[..., 0] * 0, images[..., 0], images[..., 0]], axis=-1),
+        PreprocessSpec(size=(1, 3)),
+        NAMES,
+    )
+    assert predictor.predict_slice(np.array([[-60, 40, 140]])).tolist() == [[0, 0, 1]]
