@@ -24,8 +24,8 @@ def convert(student: keras.Model, quantization: str, calibration: np.ndarray | N
     """Return the student as a LiteRT file of batch 1, input "image", output "logits".
 
     It runs in this process: a child process would need five seconds for TensorFlow alone and could
-    not load layers that live in a notebook. The price is memory that the converter keeps, about
-    10 MB a call.
+    not load layers that live in a notebook. The price is memory that the converter keeps, a few
+    MB a call.
 
     Args:
         student: one input (N, H, W, C) of fixed size, one output.
