@@ -25,7 +25,7 @@ def UNet(
     is as large as the slice; BatchNorm; bilinear ×2 and a 3×3 convolution in place of the 2×2
     transposed one.
 
-    34.51 M trainable parameters at width 1 with 1 channel and 2 classes (BatchNorm's gamma and beta
+    34.52 M trainable parameters at width 1 with 1 channel and 2 classes (BatchNorm's gamma and beta
     counted, its moving statistics not). Taps: ``tap_low`` 128 channels at 1/2, ``tap_high`` 512
     channels at 1/8, which is stage 4 and not the deepest one, so that it can teach students of
     stride 8.
