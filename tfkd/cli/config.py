@@ -12,13 +12,26 @@ from typing import Any, TypeVar
 from tfkd._version import __version__
 from tfkd.errors import TfkdError
 
-__all__ = ["ConfigError", "add_arguments", "config_path", "option", "read_config", "write_config"]
+__all__ = [
+    "ConfigError",
+    "UsageError",
+    "add_arguments",
+    "check_suffix",
+    "config_path",
+    "option",
+    "read_config",
+    "write_config",
+]
 
 Config = TypeVar("Config")
 
 
 class ConfigError(TfkdError):
     """A setting is unknown, missing, or of the wrong kind."""
+
+
+class UsageError(ConfigError):
+    """Neither the command line nor the TOML file says what the command cannot do without."""
 
 
 def option(
@@ -85,8 +98,8 @@ def read_config(config_class: type[Config], command: str, given: dict[str, Any])
         given: What the command line said; `config` is the TOML file, if any.
 
     Raises:
-        ConfigError: On an unknown key, a value of the wrong type, a missing required one, or a file
-            that cannot be read.
+        ConfigError: On an unknown key, a value of the wrong type, or a file that cannot be read.
+        UsageError: If a required setting is missing.
     """
     path = given.pop("config", None)
     settings = _read_toml(path, config_class, command) if path is not None else {}
@@ -98,7 +111,7 @@ def read_config(config_class: type[Config], command: str, given: dict[str, Any])
         if field.default is dataclasses.MISSING and settings.get(field.name) is None
     ]
     if missing:
-        raise ConfigError(f"expected {', '.join(missing)}. See tfkd {command} --help.")
+        raise UsageError(f"expected {', '.join(missing)}. See tfkd {command} --help.")
     return config_class(**settings)
 
 
@@ -118,6 +131,14 @@ def config_path(output: Path) -> Path:
         return output / "config.toml"
     stem = output.name.removesuffix(".gz")
     return output.with_name(f"{Path(stem).stem}.config.toml")
+
+
+def check_suffix(output: Path, *suffixes: str) -> None:
+    """Raises a `ConfigError` if the name of an output is of another kind, before any work."""
+    if not output.name.endswith(suffixes):
+        raise ConfigError(
+            f"{output}: expected the name of a file to write that ends in {' or '.join(suffixes)}."
+        )
 
 
 def _read_toml(path: Path, config_class: type, command: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from tfkd.cli import distill, evaluate, export, prepare, report, train
-from tfkd.cli.config import config_path, option, write_config
+from tfkd.cli.config import ConfigError, config_path, option, read_config, write_config
 from tfkd.cli.progress import progress_bar
 from tfkd.cli.training import MODEL_NAME
 from tfkd.report import Role
@@ -35,6 +35,11 @@ class Config:
     steps_per_epoch: int = option("steps of an epoch", default=40)
     validation_cases: tuple[str, ...] = option("validation patients by name", default=())
     test_cases: tuple[str, ...] = option("test patients by name", default=())
+    min_agreement: float | None = option(
+        "smallest share of pixels on which a file must give the label that Keras gives, 0 to 1; "
+        "0.999, or 0.99 for int8, when left out",
+        default=None,
+    )
     seed: int = option("seed of everything random", default=0)
 
 
@@ -42,6 +47,7 @@ def run(config: Config) -> None:
     """Runs every step that is not done yet, and ends with the table and the report's path."""
     start = time.monotonic()
     out = config.out
+    _check_same_run(config)
     out.mkdir(parents=True, exist_ok=True)
     write_config(config, "demo", config_path(out))
     records = out / "records"
@@ -54,6 +60,30 @@ def run(config: Config) -> None:
     _step("Report")
     report.run(report.Config(run=out, title=f"Distillation report: {_describe(config)}"))
     print(f"done in {(time.monotonic() - start) / 60:.1f} minutes")
+
+
+def _check_same_run(config: Config) -> None:
+    """Refuses to go on with a run that was begun with other settings: half of it would have them.
+
+    Raises:
+        ConfigError: Naming the settings.
+    """
+    begun_with = config.out / "config.toml"
+    if not (begun_with.exists() and (config.out / "records").exists()):
+        return
+    begun = read_config(Config, "demo", {"config": begun_with})
+    # A file that was not exported for lack of agreement may be tried again with less.
+    fixed = [f.name for f in dataclasses.fields(Config) if f.name not in ("out", "min_agreement")]
+    other = [
+        f"{name} {getattr(begun, name)}, not {getattr(config, name)}"
+        for name in fixed
+        if getattr(begun, name) != getattr(config, name)
+    ]
+    if other:
+        raise ConfigError(
+            f"{config.out}: holds a run with other settings: {'; '.join(other)}. Go on with "
+            f"tfkd demo --config {begun_with}, or choose another --out."
+        )
 
 
 def _source(config: Config) -> Path:
@@ -146,15 +176,16 @@ def _export_and_evaluate(config: Config, models: dict[str, Path]) -> None:
         path = config.out / "export" / f"student_{quantization}.tflite"
         if not path.with_suffix(".json").exists():
             _step(f"Export: {quantization}")
-            export.run(export.Config(student, path, records, quantization=quantization))
+            settings = export.Config(student, path, records, quantization=quantization)
+            export.run(dataclasses.replace(settings, min_agreement=config.min_agreement))
         rows[f"{quantization} file"] = (path, quantization)
     parameters = None
     for name, (model, role) in rows.items():
         scores = config.out / "evaluation" / f"{role}.json"
         if not scores.exists():
             _step(f"Evaluate: {name}")
-            settings = evaluate.Config(model, records, scores, name=name, role=role)
-            evaluate.run(dataclasses.replace(settings, parameters=parameters))
+            row = evaluate.Config(model, records, scores, name=name, role=role)
+            evaluate.run(dataclasses.replace(row, parameters=parameters))
         if role == "distilled":
             parameters = _parameters(scores)
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from tfkd.cli.config import config_path, option, write_config
+from tfkd.cli.config import check_suffix, config_path, option, write_config
+from tfkd.cli.naming import naming
 from tfkd.cli.progress import progress_bar
 from tfkd.cli.tensorflow_start import start_tensorflow
 from tfkd.report import Role
@@ -39,11 +40,12 @@ def run(config: Config) -> None:
     from tfkd.records import Manifest
     from tfkd.report import evaluate, format_table
 
+    check_suffix(config.out, ".json")
     manifest = Manifest.load(config.records)
     cases = manifest.case_files(config.split, config.source)
-    predictor, model = _load(config, manifest)
-    config.out.parent.mkdir(parents=True, exist_ok=True)
-    with progress_bar(f"evaluate {model.name}") as progress:
+    with naming(config.model):
+        predictor, model = _load(config, manifest)
+    with naming(config.model), progress_bar(f"evaluate {model.name}") as progress:
         evaluation = evaluate(
             predictor,
             cases,

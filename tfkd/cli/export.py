@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tfkd.cli.config import config_path, option, write_config
+from tfkd.cli.config import check_suffix, config_path, option, write_config
+from tfkd.cli.naming import naming
 from tfkd.cli.tensorflow_start import start_tensorflow
 
 SUMMARY = "Convert a trained student to a .tflite file, run it and compare it with Keras."
@@ -35,6 +36,7 @@ class Config:
 
 def run(config: Config) -> None:
     """Exports and says how well the file agrees."""
+    check_suffix(config.out, ".tflite")
     start_tensorflow()
     from tfkd import records
     from tfkd.cli.training import load_model
@@ -42,17 +44,17 @@ def run(config: Config) -> None:
 
     data = records.load(config.records)
     student = load_model(config.student)
-    config.out.parent.mkdir(parents=True, exist_ok=True)
-    result = to_litert(
-        student,
-        config.out,
-        quantization=config.quantization,
-        calibration=data.calibration(config.calibration_slices),
-        spec=data.spec,
-        label_names=data.label_names,
-        min_agreement=config.min_agreement,
-        calibration_slices=config.calibration_slices,
-    )
+    with naming(config.student):
+        result = to_litert(
+            student,
+            config.out,
+            quantization=config.quantization,
+            calibration=data.calibration(config.calibration_slices),
+            spec=data.spec,
+            label_names=data.label_names,
+            min_agreement=config.min_agreement,
+            calibration_slices=config.calibration_slices,
+        )
     write_config(config, "export", config_path(config.out))
     print(
         f"{config.out}: {result.size_bytes / 1e6:.2f} MB, {config.quantization}, the label of "

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 
 from tfkd._version import __version__
-from tfkd.cli.config import add_arguments, read_config
+from tfkd.cli.config import UsageError, add_arguments, read_config
 from tfkd.errors import TfkdError
 
 __all__ = ["main"]
@@ -36,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         Exit status: 0 when done, 1 for an expected error (one line on standard error), 2 for wrong
-        usage, 130 when interrupted.
+        usage, 130 when interrupted. What is unexpected, a bug, ends in its traceback; so does every
+        error where the environment variable TFKD_TRACEBACK is set.
     """
     # TensorFlow's start-up lines say nothing to someone who segments CT.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -47,11 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verb = importlib.import_module(f"tfkd.cli.{command}")
     try:
         verb.run(read_config(verb.Config, command, given))
-    except (TfkdError, ValueError, FileNotFoundError) as error:
-        if os.environ.get("TFKD_TRACEBACK"):
+    except (TfkdError, ValueError, OSError, ImportError) as error:
+        if os.environ.get("TFKD_TRACEBACK") or _is_our_import(error):
             raise
-        print(f"tfkd {command}: error: {error}", file=sys.stderr)
-        return 1
+        print(f"tfkd {command}: error: {_one_line(error)}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         print(f"\ntfkd {command}: interrupted; run the same command to go on", file=sys.stderr)
         return 130
@@ -80,9 +81,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _is_our_import(error: Exception) -> bool:
+    """Whether a module of this package cannot be imported, which is a bug and not a set-up."""
+    return isinstance(error, ImportError) and (error.name or "").split(".")[0] == "tfkd"
+
+
+def _one_line(message: object) -> str:
+    """Text without its line breaks: those of Keras and TensorFlow come with paragraphs."""
+    return " ".join(line.strip() for line in str(message).splitlines() if line.strip())
+
+
 def _show_warning(message: Warning | str, category: type[Warning], *place: object) -> None:
     """One line, without the place in the code, which tells a user nothing."""
-    print(f"tfkd: warning: {message}", file=sys.stderr)
+    print(f"tfkd: warning: {_one_line(message)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfkd.cli.config import ConfigError, config_path, option, write_config
+from tfkd.cli.config import ConfigError, check_suffix, config_path, option, write_config
 from tfkd.cli.progress import progress_bar
 
 SUMMARY = "Segment a CT with an exported model; needs no TensorFlow."
@@ -31,6 +31,7 @@ def run(config: Config) -> None:
     from tfkd.volumes import read_volume, write_volume
 
     out = config.out or _default_out(config.ct)
+    check_suffix(out, ".nii", ".nii.gz")
     if out.exists() and not config.overwrite:
         raise ConfigError(f"{out}: the mask is there already. Pass --overwrite to replace it.")
     predictor = Predictor(config.model, threads=config.threads)

@@ -1,9 +1,11 @@
 """What `tfkd train` and `tfkd distill` share: the schedule, the logs and what is kept of a run."""
 
+import sys
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from tfkd.cli.config import config_path, write_config
+from tfkd.cli.config import ConfigError, config_path, write_config
 from tfkd.errors import RecordError
 from tfkd.volumes import atomic_path
 
@@ -60,6 +62,11 @@ def load_data(config: TrainingConfig) -> "CTRecords":
 
     from tfkd import records
 
+    if config.epochs < 1 or config.learning_rate <= 0:
+        raise ConfigError(
+            "epochs and learning_rate: expected positive numbers, received "
+            f"{config.epochs} and {config.learning_rate}."
+        )
     if (config.out / MODEL_NAME).exists():
         raise RecordError(
             f"{config.out}: expected a new or empty output folder, found a finished {MODEL_NAME}. "
@@ -77,15 +84,25 @@ def load_data(config: TrainingConfig) -> "CTRecords":
 
 
 def load_model(path: Path) -> "keras.Model":
-    """A saved Keras model; a file that is none gives a clear error."""
+    """A saved Keras model.
+
+    Raises:
+        FileNotFoundError: If the file is not there.
+        ValueError: If it is no model, or one with layers that Keras does not know.
+    """
     import keras
 
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected a Keras model file, found none.")
+    expected = f"{path}: expected a model saved by Keras 3 (.keras)"
+    if path.suffix == ".keras" and not zipfile.is_zipfile(path):
+        raise ValueError(f"{expected}, which is a zip archive. The file is none, or damaged.")
     try:
         return keras.saving.load_model(path, compile=False)
-    except (ValueError, OSError, KeyError) as error:
-        raise ValueError(f"{path}: expected a model saved by Keras 3 (.keras): {error}") from error
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        # Keras appends all that it knows of a class that it cannot find.
+        reason = str(error).split("Full object config")[0].strip()
+        raise ValueError(f"{expected}: {reason}") from error
 
 
 def fit(
@@ -123,6 +140,8 @@ def fit(
         loss=FocalDice(),
         metrics=[SliceDice(data.num_classes)],
     )
+    # Otherwise the first step makes the optimizer's variables, and TensorFlow traces it twice.
+    trained.optimizer.build(trained.trainable_variables)
     backup = config.out / "backup"
     callbacks = [
         keras.callbacks.BackupAndRestore(str(backup)),
@@ -134,7 +153,8 @@ def fit(
         validation_data=data.validation if has_validation else None,
         epochs=config.epochs,
         callbacks=callbacks,
-        verbose="auto",
+        shuffle=False,  # the records are; Keras would warn that it does not
+        verbose="auto" if sys.stdout.isatty() else 2,
     )
     path = config.out / MODEL_NAME
     with atomic_path(path) as temporary:
