@@ -58,7 +58,7 @@ def test_case_files_lead_back_to_the_volumes(records: Path, cohort: Path, tmp_pa
     (case,) = manifest.case_files("test", verify=True)
     assert (case.case_id, case.image) == ("volume-10", cohort / "volume-10.nii.gz")
     assert case.mask == cohort / "segmentation-10.nii.gz"
-    with pytest.raises(RecordError, match=r"case volume-10: .*gone.*--source-root"):
+    with pytest.raises(RecordError, match=r"case volume-10: .*gone.*--source\)"):
         manifest.case_files("test", tmp_path)
     shutil.copy(cohort / "volume-10.nii.gz", tmp_path)
     shutil.copy(cohort / "volume-10.nii.gz", tmp_path / "segmentation-10.nii.gz")

@@ -188,7 +188,7 @@ class Manifest:
                     raise RecordError(
                         f"case {case.case_id}: {path} is gone. Expected the volumes that the "
                         f"records were made from; if they moved, pass `source_root` "
-                        f"(--source-root) with their new folder."
+                        f"(--source) with their new folder."
                     )
                 if verify and sha256_of(path) != sha256:
                     raise RecordError(
