@@ -41,7 +41,7 @@ def test_fit_learns_and_gives_every_loss_a_curve():
     distiller = distiller_of()
     history = distiller.fit(x, y, batch_size=8, epochs=6, validation_data=(x, y), verbose=0).history
     names = {loss.name for loss in distiller.distillation_losses}
-    assert set(history) == {"loss", "student_loss", "val_loss"} | names
+    assert set(history) == {"loss", "student_loss", "val_loss", "val_student_loss"} | names
     assert history["loss"][-1] < 0.8 * history["loss"][0]
     weights = distiller.distillation_loss_weights
     total = np.array(history["student_loss"])
@@ -74,7 +74,7 @@ def test_evaluate_and_predict_leave_every_weight():
     assert same(before, weights_of(distiller.student))
     np.testing.assert_allclose(logits, distiller.student(x, training=False), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(logs["loss"], FocalDice()(y, logits), rtol=1e-4)
-    assert set(logs) == {"loss"}
+    assert set(logs) == {"loss", "student_loss"}
 
 
 def test_weights_zero_train_like_the_student_alone():

@@ -6,6 +6,7 @@ import json
 import tomllib
 import types
 import typing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ __all__ = [
     "ConfigError",
     "UsageError",
     "add_arguments",
+    "check_same_settings",
     "check_suffix",
     "config_path",
     "option",
@@ -138,6 +140,34 @@ def check_suffix(output: Path, *suffixes: str) -> None:
     if not output.name.endswith(suffixes):
         raise ConfigError(
             f"{output}: expected the name of a file to write that ends in {' or '.join(suffixes)}."
+        )
+
+
+def check_same_settings(config: Any, command: str, folder: Path, free: Sequence[str] = ()) -> None:
+    """Refuses to go on with work that was begun with other settings: half of it would have them.
+
+    Args:
+        config: Settings of this run.
+        command: Name of the command.
+        folder: Folder of the run, with the config.toml of its begin, if it was begun.
+        free: Settings that may differ.
+
+    Raises:
+        ConfigError: Naming the settings that differ.
+    """
+    begun_with = folder / "config.toml"
+    if not begun_with.exists():
+        return
+    begun = read_config(type(config), command, {"config": begun_with})
+    other = [
+        f"{field.name} {getattr(begun, field.name)}, not {getattr(config, field.name)}"
+        for field in dataclasses.fields(config)
+        if field.name not in free and getattr(begun, field.name) != getattr(config, field.name)
+    ]
+    if other:
+        raise ConfigError(
+            f"{folder}: holds unfinished work with other settings: {'; '.join(other)}. Go on with "
+            f"tfkd {command} --config {begun_with}, or choose another folder."
         )
 
 

@@ -1,13 +1,14 @@
 """`tfkd demo`: the whole way, from CT volumes to the report."""
 
 import dataclasses
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tfkd.cli import distill, evaluate, export, prepare, report, train
-from tfkd.cli.config import ConfigError, config_path, option, read_config, write_config
+from tfkd.cli.config import check_same_settings, config_path, option, write_config
 from tfkd.cli.progress import progress_bar
 from tfkd.cli.training import MODEL_NAME
 from tfkd.report import Role
@@ -24,15 +25,19 @@ class Config:
 
     out: Path = option("folder of the run; an interrupted run goes on from there", flag="--out")
     data: Path | None = option("folder of CT volumes; made-up patients when left out", default=None)
-    patients: int = option("made-up patients", default=28)
-    size: int = option("rows and columns of a slice", default=128)
-    teacher: str = option("teacher network", default="RAUNet")
-    teacher_width: float = option("factor on the teacher's channels", default=0.5)
+    patients: int = option("made-up patients", default=48)
+    size: int = option("rows and columns of a slice", default=96)
+    teacher: str = option("teacher network", default="UNet")
+    teacher_width: float = option("factor on the teacher's channels", default=0.25)
     teacher_epochs: int = option("epochs of the teacher", default=8)
-    student: str = option("student network", default="MobileNetV2")
-    student_width: float = option("factor on the student's channels", default=0.25)
+    student: str = option("student network", default="UNet")
+    student_width: float = option("factor on the student's channels", default=0.0625)
     student_epochs: int = option("epochs of each student", default=8)
-    steps_per_epoch: int = option("steps of an epoch", default=40)
+    student_learning_rate: float = option("learning rate of both students", default=3e-3)
+    steps_per_epoch: int = option("steps of an epoch", default=50)
+    prediction_weight: float = option("weight of the balanced prediction map loss", default=0.3)
+    importance_weight: float = option("weight of the importance map loss, per tap", default=0.1)
+    region_weight: float = option("weight of the region affinity loss, per tap", default=0.9)
     validation_cases: tuple[str, ...] = option("validation patients by name", default=())
     test_cases: tuple[str, ...] = option("test patients by name", default=())
     min_agreement: float | None = option(
@@ -47,7 +52,8 @@ def run(config: Config) -> None:
     """Runs every step that is not done yet, and ends with the table and the report's path."""
     start = time.monotonic()
     out = config.out
-    _check_same_run(config)
+    # A file that was not exported for lack of agreement may be tried again with less.
+    check_same_settings(config, "demo", out, free=("out", "min_agreement"))
     out.mkdir(parents=True, exist_ok=True)
     write_config(config, "demo", config_path(out))
     records = out / "records"
@@ -60,30 +66,6 @@ def run(config: Config) -> None:
     _step("Report")
     report.run(report.Config(run=out, title=f"Distillation report: {_describe(config)}"))
     print(f"done in {(time.monotonic() - start) / 60:.1f} minutes")
-
-
-def _check_same_run(config: Config) -> None:
-    """Refuses to go on with a run that was begun with other settings: half of it would have them.
-
-    Raises:
-        ConfigError: Naming the settings.
-    """
-    begun_with = config.out / "config.toml"
-    if not (begun_with.exists() and (config.out / "records").exists()):
-        return
-    begun = read_config(Config, "demo", {"config": begun_with})
-    # A file that was not exported for lack of agreement may be tried again with less.
-    fixed = [f.name for f in dataclasses.fields(Config) if f.name not in ("out", "min_agreement")]
-    other = [
-        f"{name} {getattr(begun, name)}, not {getattr(config, name)}"
-        for name in fixed
-        if getattr(begun, name) != getattr(config, name)
-    ]
-    if other:
-        raise ConfigError(
-            f"{config.out}: holds a run with other settings: {'; '.join(other)}. Go on with "
-            f"tfkd demo --config {begun_with}, or choose another --out."
-        )
 
 
 def _source(config: Config) -> Path:
@@ -115,52 +97,52 @@ def _prepare_config(config: Config, source: Path) -> prepare.Config:
 
 def _train(config: Config, models: dict[str, Path]) -> None:
     """Teacher, plain student and distilled student; both students alike but for the teacher."""
-    records, steps = config.out / "records", config.steps_per_epoch
-    if _open(models["teacher"], f"Teacher: {config.teacher}"):
+    shared: dict[str, Any] = {
+        "records": config.out / "records",
+        "steps_per_epoch": config.steps_per_epoch,
+        "seed": config.seed,
+    }
+    student = shared | {
+        "network": config.student,
+        "width": config.student_width,
+        "epochs": config.student_epochs,
+        "learning_rate": config.student_learning_rate,
+    }
+    teacher = models["teacher"] / MODEL_NAME
+    if not teacher.exists():
+        _step(f"Teacher: {config.teacher}")
         train.run(
             train.Config(
-                records,
-                models["teacher"],
+                out=models["teacher"],
                 network=config.teacher,
                 width=config.teacher_width,
                 epochs=config.teacher_epochs,
-                steps_per_epoch=steps,
-                seed=config.seed,
+                **shared,
             )
         )
-    if _open(models["plain_student"], f"Plain student: {config.student}, without the teacher"):
-        train.run(
-            train.Config(
-                records,
-                models["plain_student"],
-                network=config.student,
-                width=config.student_width,
-                epochs=config.student_epochs,
-                steps_per_epoch=steps,
-                seed=config.seed,
-            )
-        )
-    if _open(models["distilled_student"], f"Distilled student: {config.student}, as many epochs"):
+    if not (models["plain_student"] / MODEL_NAME).exists():
+        _step(f"Plain student: {config.student}, without the teacher")
+        train.run(train.Config(out=models["plain_student"], **student))
+    if not _is_newer(models["distilled_student"] / MODEL_NAME, teacher):
+        _step(f"Distilled student: {config.student}, for as many epochs, with the teacher")
+        if (models["distilled_student"] / MODEL_NAME).exists():  # of an older teacher
+            shutil.rmtree(models["distilled_student"])
         distill.run(
             distill.Config(
-                records,
-                models["distilled_student"],
-                models["teacher"] / MODEL_NAME,
-                network=config.student,
-                width=config.student_width,
-                epochs=config.student_epochs,
-                steps_per_epoch=steps,
-                seed=config.seed,
+                out=models["distilled_student"],
+                teacher=teacher,
+                prediction_weight=config.prediction_weight,
+                balanced=True,
+                importance_weight=config.importance_weight,
+                region_weight=config.region_weight,
+                **student,
             )
         )
 
 
-def _open(folder: Path, title: str) -> bool:
-    """Whether a training is still to be done; says so."""
-    if (folder / MODEL_NAME).exists():
-        return False
-    _step(title)
-    return True
+def _is_newer(target: Path, source: Path) -> bool:
+    """Whether a result is there and younger than what it was made from."""
+    return target.exists() and target.stat().st_mtime >= source.stat().st_mtime
 
 
 def _export_and_evaluate(config: Config, models: dict[str, Path]) -> None:
@@ -174,7 +156,7 @@ def _export_and_evaluate(config: Config, models: dict[str, Path]) -> None:
     formats: tuple[Literal["float32", "int8"], ...] = ("float32", "int8")
     for quantization in formats:
         path = config.out / "export" / f"student_{quantization}.tflite"
-        if not path.with_suffix(".json").exists():
+        if not _is_newer(path.with_suffix(".json"), student):
             _step(f"Export: {quantization}")
             settings = export.Config(student, path, records, quantization=quantization)
             export.run(dataclasses.replace(settings, min_agreement=config.min_agreement))
@@ -182,7 +164,7 @@ def _export_and_evaluate(config: Config, models: dict[str, Path]) -> None:
     parameters = None
     for name, (model, role) in rows.items():
         scores = config.out / "evaluation" / f"{role}.json"
-        if not scores.exists():
+        if not _is_newer(scores, model):
             _step(f"Evaluate: {name}")
             row = evaluate.Config(model, records, scores, name=name, role=role)
             evaluate.run(dataclasses.replace(row, parameters=parameters))

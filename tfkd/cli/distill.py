@@ -5,43 +5,55 @@ from pathlib import Path
 from typing import Literal
 
 from tfkd.cli.config import option
+from tfkd.cli.naming import naming
 from tfkd.cli.tensorflow_start import start_tensorflow
-from tfkd.models import STUDENTS
+from tfkd.cli.training import TrainingConfig
+from tfkd.models import STUDENTS, TEACHERS
 
 SUMMARY = "Train a student from labels and from a trained teacher."
 EXAMPLE = "tfkd distill records/lits runs/student --teacher runs/teacher/model.keras --network ENet"
 
 
-@dataclass(frozen=True)
-class Config:
-    """Settings of `tfkd distill`."""
+@dataclass(frozen=True, kw_only=True)
+class Config(TrainingConfig):
+    """Settings of `tfkd distill`; the losses and weights are those of the paper."""
 
-    records: Path = option("folder of records made by `tfkd prepare`")
-    out: Path = option("folder for model.keras (the student), history.csv and config.toml")
     teacher: Path = option("trained teacher, .keras", flag="--teacher")
-    network: str = option(f"student: one of {', '.join(STUDENTS)}", default="ENet")
-    width: float = option("factor on the student's channels", default=1.0)
-    method: Literal["emkd"] = option("distillation losses and their weights", default="emkd")
-    epochs: int = option("number of epochs", default=30)
-    steps_per_epoch: int | None = option(
-        "steps of an epoch; about one look at every slice when left out", default=None
+    network: str = option(f"student: one of {', '.join(STUDENTS + TEACHERS)}", default="ENet")
+    prediction_weight: float = option("weight of the prediction map loss", default=0.1)
+    balanced: bool = option(
+        "prediction map loss: every region weighs the same, not every pixel", default=False
     )
-    batch_size: int = option("slices per step", default=8)
-    learning_rate: float = option("Adam's learning rate, falling along a cosine", default=2e-3)
-    augment: bool = option("vary slices at random", default=True)
-    seed: int = option("seed of weights, order and variation", default=0)
+    importance_weight: float = option("weight of the importance map loss, per tap", default=0.9)
+    region_weight: float = option("weight of the region affinity loss, per tap", default=0.9)
+    region_variant: Literal["regions", "paper"] = option(
+        "form of the region loss: one region per class, or the published two", default="regions"
+    )
+    taps: tuple[str, ...] = option(
+        "layers, of both networks, that are compared", default=("tap_low", "tap_high")
+    )
 
 
 def run(config: Config) -> None:
     """Distils and says where the student is."""
     start_tensorflow()
-    from tfkd.cli.training import fit, load_data, load_model
+    from tfkd.cli.training import fit, load_data, load_model, parameter_count
     from tfkd.distillation import Distiller, methods
     from tfkd.models import build
 
     data = load_data(config)
     teacher = load_model(config.teacher)
     student = build(config.network, data.spec.input_shape, data.num_classes, config.width)
-    print(f"{student.name}: {student.count_params():,} weights; {teacher.count_params():,} teach")
-    distiller = Distiller(teacher, student, *getattr(methods, config.method)())
+    print(f"{student.name}: {parameter_count(student):,} weights")
+    print(f"taught by {teacher.name}: {parameter_count(teacher):,} weights")
+    losses = methods.emkd(
+        config.prediction_weight,
+        config.importance_weight,
+        config.region_weight,
+        balanced=config.balanced,
+        variant=config.region_variant,
+        taps=config.taps,
+    )
+    with naming(config.teacher):
+        distiller = Distiller(teacher, student, *losses)
     print(fit(distiller, student, data, config, "distill"))

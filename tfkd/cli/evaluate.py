@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from tfkd.cli.config import check_suffix, config_path, option, write_config
+from tfkd.cli.config import ConfigError, check_suffix, config_path, option, write_config
 from tfkd.cli.naming import naming
 from tfkd.cli.progress import progress_bar
 from tfkd.cli.tensorflow_start import start_tensorflow
 from tfkd.report import Role
+from tfkd.volumes import atomic_path
 
 if TYPE_CHECKING:
     from tfkd.inference import LogitsFunction, VolumePredictor
@@ -25,7 +26,9 @@ class Config:
 
     model: Path = option("model, .keras or .tflite")
     records: Path = option("folder of records, whose manifest names the volumes")
-    out: Path = option("scores to write, .json; the masks go into a folder beside it", flag="-o")
+    out: Path = option(
+        "scores to write, .json; a .csv and a folder of masks appear beside it", flag="-o"
+    )
     split: Literal["train", "validation", "test"] = option("patients to score", default="test")
     name: str | None = option("row's name in the report; the file's when left out", default=None)
     role: Role = option("what the row is in the report", default="other")
@@ -41,10 +44,17 @@ def run(config: Config) -> None:
     from tfkd.report import evaluate, format_table
 
     check_suffix(config.out, ".json")
+    if config.out == config.model.with_suffix(".json"):
+        raise ConfigError(f"{config.out}: this is the model's contract; choose another name.")
     manifest = Manifest.load(config.records)
     cases = manifest.case_files(config.split, config.source)
     with naming(config.model):
         predictor, model = _load(config, manifest)
+    if predictor.label_names != manifest.label_names:
+        raise ConfigError(
+            f"{config.model}: expected the labels of the records, {manifest.label_names}. Received "
+            f"{predictor.label_names}; evaluate on the data the model was made for."
+        )
     with naming(config.model), progress_bar(f"evaluate {model.name}") as progress:
         evaluation = evaluate(
             predictor,
@@ -56,6 +66,8 @@ def run(config: Config) -> None:
             progress=progress,
         )
     evaluation.save(config.out)
+    with atomic_path(config.out.with_suffix(".csv")) as temporary:
+        temporary.write_text(evaluation.table.to_csv(), encoding="utf-8")
     write_config(config, "evaluate", config_path(config.out))
     print(format_table([evaluation]))
 
@@ -73,11 +85,11 @@ def _load(config: Config, manifest: "Manifest") -> "tuple[VolumePredictor, Model
         one_slice = LiteRTModel(config.model, threads=config.threads)
     else:
         start_tensorflow()
-        from tfkd.cli.training import load_model
+        from tfkd.cli.training import load_model, parameter_count
         from tfkd.export import keras_logits, keras_predictor
 
         model = load_model(config.model)
-        parameters = model.count_params()
+        parameters = parameter_count(model)
         predictor = keras_predictor(model, manifest.spec, manifest.label_names)
         one_slice = keras_logits(model, 1)
     info = ModelInfo.of_file(

@@ -21,7 +21,11 @@ class Config:
         flag="-o",
         default=None,
     )
-    threads: int | None = option("threads; the runtime's choice when left out", default=None)
+    identity_affine: str | None = option(
+        "axis codes, such as LAS, for a CT whose affine is the identity and so tells nothing",
+        default=None,
+    )
+    threads: int | None = option("threads; all cores when left out", default=None)
     overwrite: bool = option("replace the mask if it is there", default=False)
 
 
@@ -35,7 +39,7 @@ def run(config: Config) -> None:
     if out.exists() and not config.overwrite:
         raise ConfigError(f"{out}: the mask is there already. Pass --overwrite to replace it.")
     predictor = Predictor(config.model, threads=config.threads)
-    volume = read_volume(config.ct)
+    volume = read_volume(config.ct, identity_affine=config.identity_affine)
     with progress_bar("predict") as progress:
         mask = predictor(volume, progress=progress)
     out.parent.mkdir(parents=True, exist_ok=True)

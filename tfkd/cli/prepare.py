@@ -22,6 +22,12 @@ class Config:
         "how the source folder is laid out", default="auto"
     )
     size: tuple[int, int] = option("rows and columns of a slice, pixels", default=(256, 256))
+    fit: Literal["resize", "center"] = option(
+        "whole field of view to that size, or its middle cut out or padded", default="resize"
+    )
+    spacing_mm: float | None = option(
+        "with --fit center: resample to this pixel size first, mm", default=None
+    )
     window: tuple[float, float] | None = option(
         "HU window that is mapped to [-1, 1]; the source's preset when left out", default=None
     )
@@ -44,6 +50,8 @@ def run(config: Config) -> None:
     spec = PreprocessSpec(
         window_hu=config.window or source.window_hu,
         size=config.size,
+        fit=config.fit,
+        spacing_mm=config.spacing_mm,
         context_slices=config.context_slices,
     )
     split = SplitPlan(

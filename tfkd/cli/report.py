@@ -1,5 +1,6 @@
 """`tfkd report`: everything a run measured, in one HTML file."""
 
+import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,8 @@ def run(config: Config) -> None:
         }
     }
     for path in sorted(config.run.glob("*/config.toml")):
-        provenance[f"Settings of {_run_name(path)}"] = tomllib.loads(path.read_text("utf-8"))
+        settings = tomllib.loads(path.read_text("utf-8"))
+        provenance[f"Settings of {_run_name(path)}"] = {k: _named(v) for k, v in settings.items()}
     out = write_report(
         config.out or config.run / "report.html",
         evaluations,
@@ -65,6 +67,11 @@ def run(config: Config) -> None:
     write_config(config, "report", config_path(out))
     print(format_table(evaluations))
     print(out)
+
+
+def _named(value: Any) -> Any:
+    """A path by its name alone: the report is passed on, the folders of its maker are not."""
+    return Path(value).name if isinstance(value, str) and os.sep in value else value
 
 
 def _run_name(path: Path) -> str:

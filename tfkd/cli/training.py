@@ -1,11 +1,20 @@
 """What `tfkd train` and `tfkd distill` share: the schedule, the logs and what is kept of a run."""
 
+import math
+import shutil
 import sys
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from tfkd.cli.config import ConfigError, config_path, write_config
+from tfkd.cli.config import (
+    ConfigError,
+    check_same_settings,
+    config_path,
+    option,
+    write_config,
+)
 from tfkd.errors import RecordError
 from tfkd.volumes import atomic_path
 
@@ -14,46 +23,29 @@ if TYPE_CHECKING:
 
     from tfkd.records import CTRecords
 
-__all__ = ["HISTORY_NAME", "MODEL_NAME", "TrainingConfig", "fit", "load_data", "load_model"]
+__all__ = ["MODEL_NAME", "TrainingConfig", "fit", "load_data", "load_model", "parameter_count"]
 
 MODEL_NAME = "model.keras"
 HISTORY_NAME = "history.csv"
+BACKUP_NAME = "backup"
 
 
-class TrainingConfig(Protocol):
-    """Settings that both commands have."""
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """Settings that `tfkd train` and `tfkd distill` have in common."""
 
-    @property
-    def records(self) -> Path:
-        """Folder of records."""
-
-    @property
-    def out(self) -> Path:
-        """Folder of the run."""
-
-    @property
-    def epochs(self) -> int:
-        """Number of epochs."""
-
-    @property
-    def batch_size(self) -> int:
-        """Slices per step."""
-
-    @property
-    def steps_per_epoch(self) -> int | None:
-        """Steps of an epoch; None for about one look at every slice."""
-
-    @property
-    def learning_rate(self) -> float:
-        """Adam's learning rate at the start."""
-
-    @property
-    def augment(self) -> bool:
-        """Whether slices are varied at random."""
-
-    @property
-    def seed(self) -> int:
-        """Seed of everything random."""
+    records: Path = option("folder of records made by `tfkd prepare`")
+    out: Path = option("folder for model.keras, history.csv and config.toml")
+    network: str = option("network to train", default="UNet")
+    width: float = option("factor on the network's channels", default=1.0)
+    epochs: int = option("number of epochs", default=30)
+    steps_per_epoch: int | None = option(
+        "steps of an epoch; about one look at every slice when left out", default=None
+    )
+    batch_size: int = option("slices per step", default=8)
+    learning_rate: float = option("Adam's learning rate, falling along a cosine", default=2e-3)
+    augment: bool = option("vary slices at random", default=True)
+    seed: int = option("seed of weights, order and variation", default=0)
 
 
 def load_data(config: TrainingConfig) -> "CTRecords":
@@ -67,11 +59,7 @@ def load_data(config: TrainingConfig) -> "CTRecords":
             "epochs and learning_rate: expected positive numbers, received "
             f"{config.epochs} and {config.learning_rate}."
         )
-    if (config.out / MODEL_NAME).exists():
-        raise RecordError(
-            f"{config.out}: expected a new or empty output folder, found a finished {MODEL_NAME}. "
-            "Choose another folder or remove it."
-        )
+    _check_out(config.out)
     keras.utils.set_random_seed(config.seed)
     variation = {} if config.augment else {"augmentation": None}
     return records.load(
@@ -81,6 +69,21 @@ def load_data(config: TrainingConfig) -> "CTRecords":
         seed=config.seed,
         **variation,
     )
+
+
+def _check_out(out: Path) -> None:
+    """New, empty, or an unfinished training."""
+    found = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    if found - {BACKUP_NAME, HISTORY_NAME, "config.toml"}:
+        raise RecordError(
+            f"{out}: expected a new or empty output folder, found {', '.join(sorted(found))}. "
+            "Choose another folder or remove it."
+        )
+
+
+def parameter_count(model: "keras.Model") -> int:
+    """Trainable weights, as papers count them: without the running statistics."""
+    return sum(math.prod(weight.shape) for weight in model.trainable_weights)
 
 
 def load_model(path: Path) -> "keras.Model":
@@ -131,6 +134,9 @@ def fit(
     from tfkd.losses import FocalDice
     from tfkd.metrics import SliceDice
 
+    backup = config.out / BACKUP_NAME
+    if backup.exists():
+        check_same_settings(config, command, config.out)
     config.out.mkdir(parents=True, exist_ok=True)
     write_config(config, command, config_path(config.out))
     steps = data.steps_per_epoch * config.epochs
@@ -142,9 +148,8 @@ def fit(
     )
     # Otherwise the first step makes the optimizer's variables, and TensorFlow traces it twice.
     trained.optimizer.build(trained.trainable_variables)
-    backup = config.out / "backup"
     callbacks = [
-        keras.callbacks.BackupAndRestore(str(backup)),
+        keras.callbacks.BackupAndRestore(str(backup), delete_checkpoint=False),
         keras.callbacks.CSVLogger(str(config.out / HISTORY_NAME), append=backup.exists()),
     ]
     has_validation = bool(data.manifest.splits.get("validation"))
@@ -160,4 +165,5 @@ def fit(
     with atomic_path(path) as temporary:
         # Without the state of the optimizer, which is twice as large as the network.
         keras.Model(kept.inputs[0], kept.outputs[0], name=kept.name).save(temporary)
+    shutil.rmtree(backup)
     return path

@@ -49,7 +49,8 @@ class Distiller(keras.Model):
 
     In the history, `loss` is the total, `student_loss` the compiled loss with the regularisers,
     and each distillation loss has a curve of its own, unweighted, under its name. `val_loss` is the
-    student's loss alone.
+    student's loss alone, so `val_student_loss` is the same curve and the one to set beside
+    `student_loss`.
 
     Args:
         teacher: Functional `keras.Model` that maps images (N, H, W, C) to logits (N, H, W, K). It
@@ -141,9 +142,9 @@ class Distiller(keras.Model):
         """One step of evaluation; the student alone, its loss and the compiled metrics."""
         logs = super().test_step(data)
         # What only training computes would show as a curve of zeros.
-        for tracker in [self._student_loss_tracker, *self._term_trackers]:
+        for tracker in self._term_trackers:
             logs.pop(tracker.name, None)
-        return logs
+        return logs | {self._student_loss_tracker.name: logs["loss"]}
 
     def get_config(self) -> dict[str, Any]:
         """Not available: the Distiller is a way to train, the student is what is kept."""

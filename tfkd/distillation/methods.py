@@ -18,6 +18,7 @@ def emkd(
     importance_weight: float = 0.9,
     region_weight: float = 0.9,
     *,
+    balanced: bool = False,
     variant: Literal["regions", "paper"] = "regions",
     taps: Sequence[str] = ("tap_low", "tap_high"),
 ) -> tuple[list[DistillationLoss], list[float]]:
@@ -29,6 +30,8 @@ def emkd(
         prediction_weight: α of prediction map distillation.
         importance_weight: β₁ of importance map distillation, for each tap.
         region_weight: β₂ of region affinity distillation, for each tap.
+        balanced: Whether the prediction map loss gives every region of an image the same weight,
+            instead of every pixel; see `tfkd.losses.prediction_map_loss`.
         variant: Form of the region loss: `"paper"` for the published one, two regions per image;
             `"regions"` for one region per class. See `tfkd.losses.region_affinity_loss`.
         taps: Layers at which features are compared, by the same name in both networks.
@@ -40,7 +43,7 @@ def emkd(
         Qin et al., "Efficient Medical Image Segmentation Based on Knowledge Distillation",
         IEEE TMI 40(12), 2021, arXiv:2108.09987.
     """
-    losses: list[DistillationLoss] = [PredictionMapDistillation()]
+    losses: list[DistillationLoss] = [PredictionMapDistillation(balanced=balanced)]
     losses += [ImportanceMapDistillation(tap) for tap in taps]
     losses += [RegionAffinityDistillation(tap, variant=variant) for tap in taps]
     weights = [prediction_weight]

@@ -89,8 +89,10 @@ def focal_dice_loss(
 
 
 def _as_pixel_weight(sample_weight: Any) -> Any:
-    """Weights of shape (N,), (N, 1) or (N, H, W) as something that broadcasts to (N, H, W)."""
+    """Weights (N,), (N, 1), (N, H, W) or (N, H, W, 1) in a shape that broadcasts to (N, H, W)."""
     weight = ops.cast(ops.convert_to_tensor(sample_weight), "float32")
+    if len(weight.shape) == 4:
+        weight = weight[..., 0]
     if len(weight.shape) == 3:
         return weight
     return ops.reshape(weight, (-1, 1, 1))

@@ -58,6 +58,8 @@ def write_case(source: Source, case: CaseFiles, spec: PreprocessSpec, folder: Pa
     finished = _read_finished(facts_path, key)
     if finished is not None:
         return finished
+    # Facts of other records must not outlive them, should this run be killed in between.
+    facts_path.unlink(missing_ok=True)
     image, mask = _read_pair(source, case)
     labels_per_slice: list[tuple[int, ...]] = []
     with (

@@ -9,8 +9,8 @@ from tfkd.records.case_files import CaseFiles, Source, natural_key
 
 __all__ = ["find_kits19", "find_lits17", "looks_like_kits19", "looks_like_lits17"]
 
-LITS17_WINDOW_HU = (-60.0, 140.0)  # method.md, "The protocol": LiTS
-KITS19_WINDOW_HU = (-200.0, 300.0)  # method.md, "The protocol": KiTS
+LITS17_WINDOW_HU = (-60.0, 140.0)  # Qin et al., IEEE TMI 40(12), 2021
+KITS19_WINDOW_HU = (-200.0, 300.0)  # the same
 
 # 3D-IRCADb patients of LiTS17 carry an identity affine; their arrays are laid out like this.
 LITS17_IDENTITY_AFFINE = "LAS"

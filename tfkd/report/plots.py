@@ -101,7 +101,10 @@ def _dice_panel(axis: Axes, evaluations: Sequence[Evaluation], label: int) -> No
 
 
 def overview_plot(histories: Sequence[History], colors: Mapping[str, str]) -> str | None:
-    """Validation Dice (or another logged score) and total loss of all runs over the epochs.
+    """Validation Dice (or another logged score) and loss of all runs over the epochs.
+
+    The loss is the one that all runs share: of a distilled one, that of the student, without the
+    distillation terms.
 
     Args:
         histories: the runs.
@@ -120,8 +123,10 @@ def overview_plot(histories: Sequence[History], colors: Mapping[str, str]) -> st
         for axis, name in zip(axes, scores + total, strict=True):
             for history in histories:
                 color = colors[history.name]
-                _curve(axis, history, f"val_{name}", color, "-", history.name)
-                _curve(axis, history, name, color, ":", f"{history.name}, training")
+                own = name not in total or "student_loss" not in history.losses
+                curve = name if own else "student_loss"
+                _curve(axis, history, f"val_{curve}", color, "-", history.name)
+                _curve(axis, history, curve, color, ":", f"{history.name}, training")
             axis.set_title(_title(name))
             axis.set_xlabel("epoch")
             if name in scores:
