@@ -11,6 +11,7 @@ from tfkd.cli import distill, evaluate, export, prepare, report, train
 from tfkd.cli.config import check_same_settings, config_path, option, write_config
 from tfkd.cli.progress import progress_bar
 from tfkd.cli.training import MODEL_NAME
+from tfkd.records import find_source
 from tfkd.report import Role
 
 SUMMARY = (
@@ -52,8 +53,11 @@ def run(config: Config) -> None:
     """Runs every step that is not done yet, and ends with the table and the report's path."""
     start = time.monotonic()
     out = config.out
-    # A file that was not exported for lack of agreement may be tried again with less.
-    check_same_settings(config, "demo", out, free=("out", "min_agreement"))
+    if config.data is not None:
+        find_source(config.data)  # an error before anything is written
+    if (out / "records").exists():
+        # A file that was not exported for lack of agreement may be tried again with less.
+        check_same_settings(config, "demo", out, free=("out", "min_agreement"))
     out.mkdir(parents=True, exist_ok=True)
     write_config(config, "demo", config_path(out))
     records = out / "records"
