@@ -36,7 +36,7 @@ def _write_patient(folder: Path, number: int) -> None:
 
 
 def _network(classes: int = 3, taps: bool = True, size: int = SIZE) -> keras.Model:
-    """Labels by grey value, as far as there are classes; the taps are there to be looked at."""
+    """Labels by grey value, and is right about it; the taps are there to be looked at only."""
     image = keras.Input((size, size, 1), name="image")
     low = keras.layers.Conv2D(2, 3, 2, padding="same", name="tap_low" if taps else "a")(image)
     high = keras.layers.Conv2D(2, 3, 4, padding="same", name="tap_high" if taps else "b")(low)
@@ -44,8 +44,10 @@ def _network(classes: int = 3, taps: bool = True, size: int = SIZE) -> keras.Mod
     both = keras.layers.Concatenate(name="both")([image, deep])
     model = keras.Model(image, keras.layers.Conv2D(classes, 1, name="logits")(both), name="tiny")
     kernel = np.zeros((1, 1, 3, classes), np.float32)
-    kernel[0, 0, 0] = 4 * np.arange(classes)
-    model.get_layer("logits").set_weights([kernel, np.zeros(classes, np.float32)])
+    # Lines in the grey value, highest in turn: 0 to 0 HU, the tumour's to 40 HU, then the liver's.
+    kernel[0, 0, 0] = np.array([0.0, 8.0, 4.0])[:classes]
+    bias = np.array([0.0, 1.6, 1.6], np.float32)[:classes]
+    model.get_layer("logits").set_weights([kernel, bias])
     return model
 
 

@@ -1,5 +1,6 @@
 """Starts TensorFlow without its start-up lines, which no setting turns off."""
 
+import logging
 import os
 import sys
 import tempfile
@@ -13,8 +14,19 @@ def start_tensorflow() -> None:
     The lines come from C++, before any logging is set up. What was said is shown if the start
     fails.
     """
-    if "tensorflow" in sys.modules:
-        return
+    if "tensorflow" not in sys.modules:
+        _start_quietly()
+    import tensorflow as tf
+
+    tf.get_logger().addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not that Keras makes new functions for each training, which a demo has three of."""
+    return "retracing" not in record.getMessage()
+
+
+def _start_quietly() -> None:
     sys.stderr.flush()
     terminal = os.dup(2)
     with tempfile.TemporaryFile("w+") as said:

@@ -1,0 +1,224 @@
+"""`tfkd demo` at toy size, killed twice on the way: volumes in, checked files and a report out."""
+
+import contextlib
+import csv
+import io
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import nibabel as nib
+import numpy as np
+import pytest
+
+from tfkd.cli import demo, distill, evaluate, export, prepare, report, train
+from tfkd.cli.config import config_path, read_config
+from tfkd.cli.main import main
+from tfkd.inference import Predictor
+from tfkd.report import Evaluation
+
+ROLES = ("teacher", "plain", "distilled", "float32", "int8")
+VERBS = {
+    module.__name__.rsplit(".")[-1]: module
+    for module in (prepare, train, distill, export, evaluate, report, demo)
+}
+STEPS = [
+    "CT volumes to records",
+    "Teacher: UNet",
+    "Plain student: UNet, without the teacher",
+    "Distilled student: UNet, for as many epochs, with the teacher",
+    "Export: float32",
+    "Export: int8",
+    "Evaluate: teacher",
+    "Evaluate: plain student",
+    "Evaluate: distilled student",
+    "Evaluate: float32 file",
+    "Evaluate: int8 file",
+    "Report",
+]
+# After two steps a network is sure of nothing, and int8 rounds many pixels to another label.
+SETTINGS = [
+    *("--patients", "5", "--size", "64", "--steps-per-epoch", "2", "--min-agreement", "0.3"),
+    *("--teacher", "UNet", "--teacher-width", "0.125", "--teacher-epochs", "2"),
+    *("--student", "UNet", "--student-width", "0.0625", "--student-epochs", "1"),
+]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One call of the command."""
+
+    status: int
+    output: str
+
+    @property
+    def steps(self) -> list[str]:
+        """What it said that it did."""
+        return re.findall(r"^== (.+)$", self.output, re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run, and the attempts that it took."""
+
+    out: Path
+    attempts: tuple[Attempt, ...]
+
+    def evaluation(self, role: str) -> Evaluation:
+        """A row of the report."""
+        return Evaluation.load(self.out / "evaluation" / f"{role}.json")
+
+
+def attempt(*words: str | Path) -> Attempt:
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        status = main(["demo", *map(str, words)])
+    return Attempt(status, output.getvalue())
+
+
+def interrupt_second_epoch(self: Any, epoch: int, logs: Any = None) -> None:
+    if epoch == 1:
+        self.csv_file.close()  # as the end of the process would
+        raise KeyboardInterrupt
+
+
+def interrupt_int8(config: export.Config, run: Any = export.run) -> None:
+    if config.quantization == "int8":
+        raise KeyboardInterrupt
+    run(config)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that was interrupted in a training, and again before an export."""
+    out = tmp_path_factory.mktemp("whole-way") / "run"
+    words = ["--out", out, *SETTINGS]
+    attempts = []
+    for target, name, interrupt in (
+        (keras.callbacks.CSVLogger, "on_epoch_begin", interrupt_second_epoch),
+        (export, "run", interrupt_int8),
+    ):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(target, name, interrupt)
+            attempts.append(attempt(*words))
+    return Run(out, (*attempts, attempt(*words)))
+
+
+def files(folder: Path) -> dict[str, int]:
+    """Every file below a folder, and when it was written."""
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in paths}
+
+
+def test_ends_with_the_table_and_the_report(finished: Run) -> None:
+    last = finished.attempts[-1]
+    assert last.status == 0
+    assert str(finished.out / "report.html") in last.output.splitlines()
+    page = (finished.out / "report.html").read_text("utf-8")
+    for role in ROLES:
+        name = finished.evaluation(role).name
+        assert f"| {name} " in last.output
+        assert name in page
+    assert 'src="data:image' in page
+    assert not re.search(r'(src|href)="(http|/)', page)
+
+
+def test_every_row_is_scored_on_the_test_patient_with_its_costs(finished: Run) -> None:
+    rows = {role: finished.evaluation(role) for role in ROLES}
+    (case_id,) = {row.case_id for role in ROLES for row in rows[role].table.rows}
+    manifest = (finished.out / "records" / "manifest.json").read_text("utf-8")
+    assert re.search(rf'"test": \[\s*"{case_id}"\s*\]', manifest)
+    for role, row in rows.items():
+        assert row.role == role
+        assert row.model.parameters
+        assert row.model.file_bytes
+        assert row.model.ms_per_slice
+    students = {rows[role].model.parameters for role in ROLES[1:]}
+    assert students == {rows["plain"].model.parameters}
+    assert rows["teacher"].model.parameters > 2 * rows["plain"].model.parameters
+    assert rows["int8"].model.file_bytes < rows["float32"].model.file_bytes
+
+
+def test_masks_lie_on_the_ct(finished: Run) -> None:
+    masks = {}
+    for role in ROLES:
+        (path,) = (finished.out / "evaluation" / role).iterdir()
+        mask, image = nib.load(path), nib.load(finished.out / "phantoms" / path.name)
+        assert mask.shape == image.shape
+        np.testing.assert_array_equal(mask.affine, image.affine)
+        assert mask.get_data_dtype() == np.uint8
+        masks[role] = np.asarray(mask.dataobj)
+    assert (masks["float32"] == masks["distilled"]).mean() > 0.999
+
+
+def test_the_files_know_what_they_are(finished: Run) -> None:
+    for quantization in ("float32", "int8"):
+        predictor = Predictor(finished.out / "export" / f"student_{quantization}.tflite")
+        assert predictor.contract.quantization == quantization
+        assert predictor.label_names == ("background", "liver", "tumour")
+        assert predictor.check() > 0.99
+
+
+def test_a_killed_run_goes_on_from_where_it_was(finished: Run) -> None:
+    first, second, third = finished.attempts
+    assert (first.status, second.status, third.status) == (130, 130, 0)
+    assert first.steps == STEPS[:2]
+    assert second.steps == STEPS[1:6]
+    assert third.steps == STEPS[5:]
+    with open(finished.out / "teacher" / "history.csv", newline="") as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1"]
+    # The teacher's first epoch was not done again.
+    assert "Epoch 1/2" in first.output
+    assert "Epoch 1/2" not in second.output
+    assert "Epoch 2/2" in second.output
+
+
+def test_a_log_has_no_moving_bars(finished: Run) -> None:
+    for one in finished.attempts:
+        assert not {"\x1b", "\x08", "\r"} & set(one.output)
+
+
+def test_nothing_unfinished_is_left(finished: Run) -> None:
+    names = [path.name for path in finished.out.rglob("*")]
+    assert not [name for name in names if name.startswith(".") or name.endswith(".partial")]
+    assert "backup" not in names
+
+
+def test_settings_lie_beside_every_output(finished: Run) -> None:
+    found = sorted(finished.out.rglob("*config.toml"))
+    assert len(found) == 1 + 1 + 3 + 2 + 5 + 1
+    for path in found:
+        verb = tomllib.loads(path.read_text("utf-8"))["command"]
+        config = read_config(VERBS[verb].Config, verb, {"config": path})
+        output = config.run / "report.html" if verb == "report" else config.out
+        assert config_path(output) == path
+
+
+def test_again_does_nothing_but_the_report(finished: Run) -> None:
+    before = files(finished.out)
+    again = attempt("--config", finished.out / "config.toml")
+    assert (again.status, again.steps) == (0, STEPS[-1:])
+    after = files(finished.out)
+    assert before.keys() == after.keys()
+    written = {name for name in before if before[name] != after[name]}
+    assert written == {"config.toml", "report.html", "report.config.toml"}
+
+
+def test_a_lost_result_is_made_again_and_no_other(finished: Run) -> None:
+    before = files(finished.out)
+    (finished.out / "evaluation" / "plain.json").unlink()
+    again = attempt("--config", finished.out / "config.toml")
+    assert (again.status, again.steps) == (0, ["Evaluate: plain student", "Report"])
+    unchanged = ("teacher/", "plain_student/", "distilled_student/", "export/", "records/")
+    for name, written in files(finished.out).items():
+        assert written == before[name] or not name.startswith(unchanged)
+
+
+def test_other_settings_are_refused(finished: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    before = files(finished.out)
+    words = ["--config", finished.out / "config.toml", "--teacher-epochs", "3"]
+    assert attempt(*words).status == 1
+    assert "teacher_epochs 2, not 3" in capsys.readouterr().err
+    assert files(finished.out) == before
