@@ -42,8 +42,9 @@ def run(config: Config) -> None:
     from tfkd.models import build
 
     data = load_data(config)
-    teacher = load_model(config.teacher)
+    # Before the teacher, which draws from the seed too: a plain student starts from these weights.
     student = build(config.network, data.spec.input_shape, data.num_classes, config.width)
+    teacher = load_model(config.teacher)
     print(f"{student.name}: {parameter_count(student):,} weights")
     print(f"taught by {teacher.name}: {parameter_count(teacher):,} weights")
     losses = methods.emkd(

@@ -59,7 +59,8 @@ class SliceDice(keras.metrics.Metric):
 
         Args:
             y_true: integer labels, (N, H, W) or (N, H, W, 1), or one-hot (N, H, W, K). A label
-                outside [0, K) is never right: its pixel counts as a false positive of whatever is predicted.
+                outside [0, K) is never right: its pixel counts as a false positive of whatever is
+                predicted.
             y_pred: logits or probabilities, (N, H, W, K).
             sample_weight: None, or weights ≥ 0 of shape (N,), (N, 1), (N, H, W) or (N, H, W, 1).
         """

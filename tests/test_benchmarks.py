@@ -1,0 +1,15 @@
+"""The benchmarks run, once and small, so that they cannot rot. Nothing is timed here."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_benchmarks_run():
+    root = Path(__file__).resolve().parents[1]
+    result = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--quick"], cwd=root, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    for name in ("Slice[128]", "Losses[64]", "Step[64].time_tfkd", "Step[64].time_keras"):
+        assert name in result.stdout
