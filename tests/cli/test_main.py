@@ -5,6 +5,7 @@ import importlib
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import types
@@ -247,6 +248,22 @@ def test_prepare_is_repeated(cohort: Path, records: Path, tmp_path: Path) -> Non
     assert (again / "manifest.json").read_bytes() == (records / "manifest.json").read_bytes()
     for shard in records.glob("*.tfrecord*"):
         assert (again / shard.name).read_bytes() == shard.read_bytes()
+
+
+def test_two_patients_can_all_be_for_training(
+    cohort: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    for number in range(2):
+        case = tmp_path / "kits19" / "data" / f"case_{number:05}"
+        case.mkdir(parents=True)
+        shutil.copy(cohort / f"volume-{number}.nii.gz", case / "imaging.nii.gz")
+        shutil.copy(cohort / f"segmentation-{number}.nii.gz", case / "segmentation.nii.gz")
+    words = ["prepare", str(tmp_path / "kits19"), str(tmp_path / "records"), "--size", "32", "32"]
+    assert main(words) == 1
+    assert "set a split to 0" in capsys.readouterr().err
+    assert main([*words, "--test", "0", "--validation", "0"]) == 0
+    expected = "16 slices of background, kidney, tumour; cases: 2 train, 0 validation, 0 test"
+    assert expected in capsys.readouterr().out
 
 
 def test_export_and_predict_are_repeated(
