@@ -33,3 +33,30 @@ def test_a_constant_per_pixel_changes_nothing():
 def test_temperature_is_checked():
     with pytest.raises(ValueError, match="temperature > 0"):
         PredictionMapDistillation(temperature=0)
+
+
+def test_harness_of_the_balanced_form():
+    check_loss(PredictionMapDistillation(balanced=True), channels=(3, 3))
+
+
+def test_balanced_form_weighs_regions_alike():
+    """One wrong tumour pixel in 16 costs ½ · KL instead of 1/16 · KL, and classes may be absent."""
+    labels = np.zeros((1, 4, 4), int)
+    labels[0, 1, 2] = 1
+    student = np.zeros((1, 4, 4, 3), "float32")
+    teacher = student.copy()
+    teacher[0, 1, 2, 1] = 4 * np.log(3)
+    plain = prediction_map_loss(teacher, student, labels)
+    balanced = prediction_map_loss(teacher, student, labels, balanced=True)
+    np.testing.assert_allclose(balanced, 8 * np.asarray(plain), rtol=1e-5)
+
+
+def test_balanced_form_of_one_region_is_the_plain_mean():
+    rng = np.random.default_rng(0)
+    teacher, student = rng.normal(size=(2, 2, 4, 4, 3)).astype("float32")
+    labels = np.zeros((2, 4, 4), int)
+    np.testing.assert_allclose(
+        prediction_map_loss(teacher, student, labels, balanced=True),
+        prediction_map_loss(teacher, student),
+        rtol=1e-5,
+    )

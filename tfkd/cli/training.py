@@ -136,7 +136,7 @@ def fit(
 
     backup = config.out / BACKUP_NAME
     if backup.exists():
-        check_same_settings(config, command, config.out)
+        check_same_settings(config, command, config.out, free=("out",))
     config.out.mkdir(parents=True, exist_ok=True)
     write_config(config, command, config_path(config.out))
     steps = data.steps_per_epoch * config.epochs
