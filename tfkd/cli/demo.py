@@ -30,7 +30,7 @@ class Config:
     size: int = option("rows and columns of a slice", default=96)
     teacher: str = option("teacher network", default="UNet")
     teacher_width: float = option("factor on the teacher's channels", default=0.2)
-    teacher_epochs: int = option("epochs of the teacher", default=10)
+    teacher_epochs: int = option("epochs of the teacher", default=8)
     student: str = option("student network", default="UNet")
     student_width: float = option("factor on the student's channels", default=0.0625)
     student_epochs: int = option("epochs of each student", default=8)
@@ -39,6 +39,8 @@ class Config:
     prediction_weight: float = option("weight of the balanced prediction map loss", default=1.0)
     importance_weight: float = option("weight of the importance map loss, per tap", default=0.1)
     region_weight: float = option("weight of the region affinity loss, per tap", default=0.9)
+    validation: float = option("share of patients for validation", default=0.1)
+    test: float = option("share of patients for the test", default=0.2)
     validation_cases: tuple[str, ...] = option("validation patients by name", default=())
     test_cases: tuple[str, ...] = option("test patients by name", default=())
     min_agreement: float | None = option(
@@ -93,6 +95,8 @@ def _prepare_config(config: Config, source: Path) -> prepare.Config:
         source=source,
         out=config.out / "records",
         size=(config.size, config.size),
+        validation=config.validation,
+        test=config.test,
         validation_cases=config.validation_cases,
         test_cases=config.test_cases,
         seed=config.seed,
