@@ -34,7 +34,7 @@ class Config:
     student: str = option("student network", default="UNet")
     student_width: float = option("factor on the student's channels", default=0.0625)
     student_epochs: int = option("epochs of each student", default=8)
-    student_learning_rate: float = option("learning rate of both students", default=3e-3)
+    student_learning_rate: float = option("learning rate of both students", default=1e-2)
     steps_per_epoch: int = option("steps of an epoch", default=50)
     prediction_weight: float = option("weight of the balanced prediction map loss", default=1.0)
     importance_weight: float = option("weight of the importance map loss, per tap", default=0.1)
