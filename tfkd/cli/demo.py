@@ -36,7 +36,7 @@ class Config:
     student_epochs: int = option("epochs of each student", default=8)
     student_learning_rate: float = option("learning rate of both students", default=1e-2)
     steps_per_epoch: int = option("steps of an epoch", default=50)
-    prediction_weight: float = option("weight of the balanced prediction map loss", default=1.0)
+    prediction_weight: float = option("weight of the balanced prediction map loss", default=0.1)
     importance_weight: float = option("weight of the importance map loss, per tap", default=0.1)
     region_weight: float = option("weight of the region affinity loss, per tap", default=0.9)
     validation: float = option("share of patients for validation", default=0.1)
