@@ -1,6 +1,14 @@
 """Errors that name the case and the file, and say what to do."""
 
-__all__ = ["ContractError", "ExportError", "GeometryError", "RecordError", "TfkdError"]
+__all__ = [
+    "ContractError",
+    "ExportError",
+    "GeometryError",
+    "RecordError",
+    "TfkdError",
+    "TrainingError",
+    "TrainingInterrupted",
+]
 
 
 class TfkdError(Exception):
@@ -21,3 +29,11 @@ class ContractError(TfkdError):
 
 class ExportError(TfkdError):
     """A model could not be converted, or the converted file does not do what the model does."""
+
+
+class TrainingError(TfkdError):
+    """A training cannot go on: a loss is not finite."""
+
+
+class TrainingInterrupted(TfkdError):
+    """A training was asked to stop and saved its state; started again, it goes on from there."""

@@ -61,3 +61,7 @@ def check_loss(loss: DistillationLoss, channels: tuple[int, int] = (5, 7)) -> No
     assert type(again) is type(loss)
     assert again.get_config() == loss.get_config()
     np.testing.assert_array_equal(again.compute_loss(teacher, student, labels), eager)
+
+    summary = loss.summarize(teacher, labels)
+    assert all(len(part) == BATCH for part in summary.values())
+    np.testing.assert_allclose(loss.compare(summary, student, labels), eager, rtol=1e-4, atol=1e-6)

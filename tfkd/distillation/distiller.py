@@ -1,51 +1,41 @@
 """The Distiller: trains a student under a frozen teacher with plain `fit`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
-import tensorflow as tf
 from keras import ops
 
-from tfkd.distillation.terms import DistillationTerms
+from tfkd.distillation.features import Features
+from tfkd.distillation.targets import Targets
+from tfkd.distillation.teachers import Teachers
+from tfkd.distillation.terms import CONFIDENCE, DistillationTerms
 from tfkd.losses.distillation_loss import DistillationLoss
-from tfkd.losses.reduction import mean_over_global_batch
-from tfkd.models.taps import with_taps
+from tfkd.losses.reduction import mean_over_global_batch, replicas_in_sync
+
+if keras.backend.backend() == "tensorflow":
+    from tfkd.distillation.tensorflow_step import TensorFlowStep as _Step
+else:
+
+    class _Step:
+        """Keras's own step, which calls `call` and `compute_loss`, and needs no more."""
+
 
 __all__ = ["Distiller"]
 
-
-class _Features:
-    """A network seen through the layers that the losses look at.
-
-    A plain object on purpose: Keras tracks models that are attributes of a model, and the teacher
-    must be neither among the Distiller's weights nor in its files.
-    """
-
-    def __init__(self, model: keras.Model, layer_names: Sequence[str | None]) -> None:
-        self.model = model
-        taps = [name for name in dict.fromkeys(layer_names) if name is not None]
-        self._network = with_taps(model, taps)
-        self._position: dict[str | None, int] = {name: k for k, name in enumerate([None, *taps])}
-        self._layer_names = list(layer_names)
-
-    def __call__(self, x: Any, training: bool) -> tuple[Any, list[Any]]:
-        """Logits, and for each loss the tensor it compares."""
-        outputs = self._network(x, training=training)
-        # Without taps, the network has a single output.
-        outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-        return outputs[0], [outputs[self._position[name]] for name in self._layer_names]
+Weight = float | Callable[[Any], Any]
+"""Weight of a loss: a number, or a schedule from the step (from 0) to the weight."""
 
 
-class Distiller(keras.Model):
-    """Trains a student network from labels and from a frozen teacher.
+class Distiller(_Step, keras.Model):  # type: ignore[misc, valid-type]
+    """Trains a student network from labels and from frozen teachers.
 
     Total loss = compiled loss + student's regularisers + Σ weightᵢ · distillation lossᵢ
 
-    Each step runs the teacher once, in inference mode and outside of the gradient tape, and the
-    student once inside of it; all distillation losses are one XLA program. `evaluate` and
-    `predict` use the student alone and leave every weight as it was. The teacher never changes and
-    is not among the Distiller's weights.
+    Each step runs every teacher once, in inference mode and outside of the gradient tape, and the
+    student once inside of it; all distillation losses are one XLA program. `evaluate` and `predict`
+    use the student alone and leave every weight as it was. A teacher never changes and is not among
+    the Distiller's weights.
 
     In the history, `loss` is the total, `student_loss` the compiled loss with the regularisers,
     and each distillation loss has a curve of its own, unweighted, under its name. `val_loss` is the
@@ -53,21 +43,37 @@ class Distiller(keras.Model):
     `student_loss`.
 
     Args:
-        teacher: Functional `keras.Model` that maps images (N, H, W, C) to logits (N, H, W, K). It
-            is not changed.
+        teacher: Functional `keras.Model` that maps images (N, H, W, C) to logits (N, H, W, K), or
+            several of them as `tfkd.distillation.Teachers`. It is not changed. The student itself
+            for self-distillation: its layers then learn from other layers of the same pass. None
+            for training from labels alone, without distillation losses.
         student: Functional `keras.Model` with the same classes, the one that is trained.
         distillation_losses: One or several `tfkd.losses.DistillationLoss`.
-        distillation_loss_weights: Absolute weight of each loss; 1 each by default.
+        distillation_loss_weights: Absolute weight of each loss; 1 each by default. A schedule, such
+            as a `keras.optimizers.schedules.LearningRateSchedule`, is called with the number of
+            steps done.
+        log_gradient_share: Whether to log `gradient_share_student` and `gradient_share_<loss>`: the
+            norm of each weighted loss's gradient on the student's weights, over the sum of these
+            norms. For finding out which loss leads; it costs a backward pass for every loss.
+            TensorFlow only.
         name: Name of the model.
 
     Raises:
         ValueError: If a layer that a loss names does not exist, if teacher and student differ in
             input or number of classes, or if losses and weights do not pair up.
 
-    Labels are class indices (N, H, W), (N, H, W, 1), or one-hot (N, H, W, K). A `sample_weight` of
-    shape (N,) or (N, H, W) weighs the compiled loss as Keras does, and each example's distillation
-    losses by its weight, or by the mean weight of its pixels. A class that is absent from a slice
-    is no special case: every loss of this library stays finite.
+    Labels are class indices (N, H, W), (N, H, W, 1), or one-hot (N, H, W, K); or, as
+    `CTRecords.stream` gives them, a dictionary with `mask` and the origin of each slice. A
+    `sample_weight` of shape (N,) or (N, H, W) weighs the compiled loss as Keras does, and each
+    example's distillation losses by its weight, or by the mean weight of its pixels. A class that
+    is absent from a slice is no special case: every loss of this library stays finite. A loss that
+    does not stay finite ends the training before it reaches the weights, with a
+    `tfkd.errors.TrainingError` that names the loss and the batch's slices (TensorFlow, where the
+    step is not compiled by XLA as a whole).
+
+    The losses are computed in float32, whatever the student's precision; with float16 layers in the
+    student the optimizer is given loss scaling. Under a `tf.distribute` strategy the losses are
+    those of the global batch. With `KERAS_BACKEND=jax` the same class trains on JAX.
 
     Example:
         ```python
@@ -80,71 +86,152 @@ class Distiller(keras.Model):
 
     def __init__(
         self,
-        teacher: keras.Model,
+        teacher: keras.Model | Teachers | None,
         student: keras.Model,
-        distillation_losses: DistillationLoss | Sequence[DistillationLoss],
-        distillation_loss_weights: float | Sequence[float] | None = None,
+        distillation_losses: DistillationLoss | Sequence[DistillationLoss] = (),
+        distillation_loss_weights: Weight | Sequence[Weight] | None = None,
+        *,
+        log_gradient_share: bool = False,
         name: str = "distiller",
         **kwargs: Any,
     ) -> None:
-        super().__init__(name=name, **kwargs)
+        # float32 whatever the global policy: the images go to each network as they are.
+        super().__init__(**{"name": name, "dtype": "float32", **kwargs})
         losses = _as_list(distillation_losses)
-        _check_losses(losses)
-        _check_networks(teacher, student)
+        _check_losses(losses, teacher)
+        self._several = teacher if isinstance(teacher, Teachers) else None
+        self._self_taught = teacher is student
+        models = () if teacher is None or self._self_taught else _models_of(teacher)
+        for model in models:
+            _check_networks(model, student)
+        _check_network("student", student)
         self.student = student
         self.distillation_losses = tuple(losses)
         self.distillation_loss_weights = tuple(_as_weights(distillation_loss_weights, len(losses)))
+        self._log_gradient_share = _checked_gradient_share(log_gradient_share)
         self._num_classes = int(student.output_shape[-1])
-        self._teacher_features = _Features(teacher, [loss.teacher_layer_name for loss in losses])
-        self._student_features = _Features(student, [loss.student_layer_name for loss in losses])
-        self._terms = DistillationTerms(losses)
-        self._student_loss_tracker = keras.metrics.Mean(name="student_loss")
-        self._term_trackers = [keras.metrics.Mean(name=loss.name) for loss in losses]
+        taught_at = [loss.teacher_layer_name for loss in losses]
+        taps = [loss.student_layer_name for loss in losses]
+        self._teacher_features = _Hidden([Features(model, taught_at) for model in models])
+        self._student_features = _Hidden(
+            Features(student, taps + taught_at if self._self_taught else taps)
+        )
+        self._terms = DistillationTerms(losses, self._several)
+        self._trackers = _mean_metrics(["student_loss", *(loss.name for loss in losses)])
+        self._share_trackers = _mean_metrics(
+            [f"gradient_share_{name}" for name in ("student", *(loss.name for loss in losses))]
+            if log_gradient_share
+            else []
+        )
+        self._steps_done = None
+        if any(callable(weight) for weight in self.distillation_loss_weights):
+            # Not the optimizer's, which is a constant inside a compiled step of JAX.
+            self._steps_done = self.add_weight(
+                shape=(),
+                initializer="zeros",
+                dtype="int32",
+                trainable=False,
+                aggregation="only_first_replica",
+                name="distillation_step",
+            )
         self.built = True
 
     @property
-    def teacher(self) -> keras.Model:
-        """The frozen teacher."""
-        return self._teacher_features.model
+    def teacher(self) -> keras.Model | Teachers | None:
+        """The frozen teacher, or the teachers."""
+        if self._self_taught:
+            return self.student
+        if self._several is not None:
+            return self._several
+        models = self.teachers
+        return models[0] if models else None
+
+    @property
+    def teachers(self) -> tuple[keras.Model, ...]:
+        """The networks that run beside the student in a step."""
+        return tuple(features.model for features in self._teacher_features.value)
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        *,
+        auto_scale_loss: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        """Configures the training as `keras.Model.compile` does.
+
+        Args:
+            optimizer: Optimizer; wrapped in a `LossScaleOptimizer` if the student has float16
+                layers and `auto_scale_loss` is set.
+            loss: Loss on the student's logits and the labels.
+            auto_scale_loss: Whether gradients are kept off float16's lower end.
+            **kwargs: What else `keras.Model.compile` takes.
+        """
+        optimizer = keras.optimizers.get(optimizer)
+        scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        # Keras asks the policy of the model, which says nothing about the student's layers.
+        if auto_scale_loss and not scales and _computes_in_float16(self.student):
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name="loss_scale_optimizer")
+        super().compile(optimizer, loss, auto_scale_loss=False, **kwargs)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The student's logits (N, H, W, K)."""
+        if training and keras.backend.backend() != "tensorflow":
+            # Keras's own step hands on what this returns to `compute_loss`.
+            return self._student_pass(inputs)
         # Flattened, since a model made as keras.Model([image], [logits]) returns a list.
         (logits,) = keras.tree.flatten(self.student(inputs, training=training))
         return logits
 
-    def train_step(self, data: Any) -> dict[str, Any]:
-        """One step of training on a batch `(x, y)` or `(x, y, sample_weight)`."""
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        _, teacher_tensors = self._teacher_features(x, training=False)
-        with tf.GradientTape() as tape:
-            logits, student_tensors = self._student_features(x, training=True)
-            student_loss = self.compute_loss(x, y, logits, sample_weight, training=True)
-            values = self._terms(teacher_tensors, student_tensors, y, self._num_classes)
-            terms = [mean_over_global_batch(_weighted(value, sample_weight)) for value in values]
-            loss = student_loss + sum(
-                weight * term
-                for weight, term in zip(self.distillation_loss_weights, terms, strict=True)
-            )
-            scaled_loss = self.optimizer.scale_loss(loss)
-        variables = self.trainable_variables
-        gradients = tape.gradient(scaled_loss, variables)
-        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Total loss of a training pass, or the student's loss where `y_pred` is its logits."""
+        if not isinstance(y_pred, dict):
+            return self._student_loss(x, y, y_pred, sample_weight, training)
+        parts = self._loss_parts(x, y, y_pred, sample_weight)
+        total = self._total(parts)
+        self._track(parts, ops.shape(x)[0])
+        self._count_step()
+        return total
 
-        trackers = [self._loss_tracker, self._student_loss_tracker, *self._term_trackers]
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        for tracker, value in zip(trackers, [loss, student_loss, *terms], strict=True):
-            # Undo the division of mean_over_global_batch: a curve shows the loss, not its share.
-            tracker.update_state(value * replicas, sample_weight=tf.shape(x)[0])
-        return self.compute_metrics(x, y, logits, sample_weight)
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """The compiled metrics, on the student's logits."""
+        logits = y_pred["logits"] if isinstance(y_pred, dict) else y_pred
+        logs = super().compute_metrics(x, Targets.of(y).mask, logits, sample_weight)
+        if not self.distillation_losses:
+            logs.pop("student_loss", None)  # the same as the loss
+        return logs
 
-    def test_step(self, data: Any) -> dict[str, Any]:
+    def test_step(self, *arguments: Any) -> Any:
         """One step of evaluation; the student alone, its loss and the compiled metrics."""
-        logs = super().test_step(data)
+        logs = super().test_step(*arguments)
+        logs, state = logs if isinstance(logs, tuple) else (logs, None)  # with its state on JAX
         # What only training computes would show as a curve of zeros.
-        for tracker in self._term_trackers:
+        for tracker in (*self._trackers[1:], *self._share_trackers):
             logs.pop(tracker.name, None)
-        return logs | {self._student_loss_tracker.name: logs["loss"]}
+        if self.distillation_losses:
+            logs = logs | {"student_loss": logs["loss"]}
+        return logs if state is None else (logs, state)
+
+    def summarize_teacher(self, x: Any, masks: Any) -> dict[str, Any]:
+        """What the losses need of the teachers for these slices; see `cache_teacher`.
+
+        Args:
+            x: Images (N, H, W, C).
+            masks: Labels (N, H, W).
+
+        Returns:
+            Named tensors, one row per slice.
+        """
+        passes = self._teach(x)
+        return self._terms.summarize(passes["tensors"], passes["logits"], masks, self._num_classes)
 
     def get_config(self) -> dict[str, Any]:
         """Not available: the Distiller is a way to train, the student is what is kept."""
@@ -153,6 +240,78 @@ class Distiller(keras.Model):
             "with `distiller.student.save(path)`, or the state of the training with "
             "`distiller.save_weights(path)` or `keras.callbacks.BackupAndRestore`."
         )
+
+    def _teach(self, x: Any) -> dict[str, Any]:
+        """Every teacher's logits and tensors, in inference mode."""
+        passes = [features(x, training=False) for features in self._teacher_features.value]
+        return {"logits": [one[0] for one in passes], "tensors": [one[1] for one in passes]}
+
+    def _student_pass(self, x: Any) -> dict[str, Any]:
+        """The student's logits and tensors; its own tensors as the teacher's where it is both."""
+        logits, tensors = self._student_features.value(x, training=True)
+        outputs = {"logits": logits, "student": tensors[: len(self.distillation_losses)]}
+        if self._self_taught:
+            own = tensors[len(self.distillation_losses) :]
+            outputs["teacher"] = {"logits": [logits], "tensors": [own]}
+        return outputs
+
+    def _student_loss(self, x: Any, y: Any, logits: Any, weight: Any, training: bool) -> Any:
+        mask = Targets.of(y).mask
+        return super().compute_loss(x, mask, logits, weight, training=training)
+
+    def _loss_parts(self, x: Any, y: Any, outputs: dict[str, Any], weight: Any) -> list[Any]:
+        """The student's loss and each distillation loss, unweighted, as scalars of this replica."""
+        student_loss = self._student_loss(x, y, outputs["logits"], weight, training=True)
+        if not self.distillation_losses:
+            return [student_loss]
+        targets = Targets.of(y)
+        facts: dict[str, Any] = {"case_id": targets.case_id if self._several else None}
+        if targets.cache is not None:
+            count = max(1, len(self._teacher_features.value))
+            teachers: Any = self._terms.from_cache(targets.cache, count)
+            facts["confidence"] = targets.cache.get(CONFIDENCE)
+        else:
+            passes = outputs.get("teacher") or self._teach(x)
+            teachers = passes["tensors"]
+            facts["logits"] = passes["logits"] if self._several else ()
+        values = self._terms(teachers, outputs["student"], targets.mask, self._num_classes, **facts)
+        terms = [mean_over_global_batch(_weighted(value, weight)) for value in values]
+        return [student_loss, *terms]
+
+    def _weights(self) -> list[Any]:
+        """The weight of each part now; that of the student's loss is 1."""
+        return [1.0] + [
+            ops.cast(weight(self._steps_done), "float32") if callable(weight) else weight
+            for weight in self.distillation_loss_weights
+        ]
+
+    def _total(self, parts: list[Any]) -> Any:
+        return sum(weight * part for weight, part in zip(self._weights(), parts, strict=True))
+
+    def _count_step(self) -> None:
+        if self._steps_done is not None:
+            self._steps_done.assign_add(1)
+
+    def _track(self, parts: list[Any], count: Any) -> None:
+        replicas = replicas_in_sync()
+        for tracker, part in zip(self._trackers, parts, strict=True):
+            # Undo the division of mean_over_global_batch: a curve shows the loss, not its share.
+            tracker.update_state(part * replicas, sample_weight=count)
+
+
+class _Hidden:
+    """Holds what Keras must not track."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def _mean_metrics(names: Sequence[str]) -> list[keras.metrics.Metric]:
+    return [keras.metrics.Mean(name=name) for name in names]
+
+
+def _computes_in_float16(model: keras.Model) -> bool:
+    return any(layer.compute_dtype == "float16" for layer in model._flatten_layers())
 
 
 def _weighted(values: Any, sample_weight: Any) -> Any:
@@ -169,18 +328,31 @@ def _as_list(losses: DistillationLoss | Sequence[DistillationLoss]) -> list[Dist
     return [losses] if isinstance(losses, DistillationLoss) else list(losses)
 
 
-def _as_weights(weights: float | Sequence[float] | None, count: int) -> list[float]:
+def _as_weights(weights: Weight | Sequence[Weight] | None, count: int) -> list[Weight]:
     if weights is None:
         return [1.0] * count
-    listed = [float(weights)] if isinstance(weights, (int, float)) else [float(w) for w in weights]
+    listed = [weights] if isinstance(weights, (int, float)) or callable(weights) else list(weights)
     if len(listed) != count:
         raise ValueError(
             f"Expected one weight per distillation loss, {count} in all. Received {listed}."
         )
-    return listed
+    return [weight if callable(weight) else float(weight) for weight in listed]
 
 
-def _check_losses(losses: list[DistillationLoss]) -> None:
+def _checked_gradient_share(wanted: bool) -> bool:
+    if wanted and keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "Expected the TensorFlow backend for log_gradient_share=True. Received "
+            f"{keras.backend.backend()!r}."
+        )
+    return wanted
+
+
+def _models_of(teacher: keras.Model | Teachers) -> tuple[keras.Model, ...]:
+    return teacher.models if isinstance(teacher, Teachers) else (teacher,)
+
+
+def _check_losses(losses: list[DistillationLoss], teacher: keras.Model | Teachers | None) -> None:
     for loss in losses:
         if not isinstance(loss, DistillationLoss):
             raise ValueError(
@@ -193,15 +365,21 @@ def _check_losses(losses: list[DistillationLoss]) -> None:
             f"Expected every distillation loss to have a name of its own. Received {names}. "
             "Pass `name=` to tell them apart."
         )
+    if losses and teacher is None:
+        raise ValueError(f"Expected a teacher for the distillation losses {names}. Received None.")
+
+
+def _check_network(role: str, model: keras.Model) -> None:
+    if len(getattr(model, "outputs", None) or []) != 1:
+        raise ValueError(
+            f"Expected the {role} to be a Functional keras.Model with one output, the logits. "
+            f"Received {model!r}."
+        )
 
 
 def _check_networks(teacher: keras.Model, student: keras.Model) -> None:
-    for role, model in (("teacher", teacher), ("student", student)):
-        if len(getattr(model, "outputs", None) or []) != 1:
-            raise ValueError(
-                f"Expected the {role} to be a Functional keras.Model with one output, the logits. "
-                f"Received {model!r}."
-            )
+    _check_network("teacher", teacher)
+    _check_network("student", student)
     if teacher.output_shape[-1] != student.output_shape[-1]:
         raise ValueError(
             "Expected teacher and student to have the same number of classes. Received "

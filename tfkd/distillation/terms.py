@@ -3,57 +3,148 @@
 from collections.abc import Sequence
 from typing import Any
 
-import tensorflow as tf
+import keras
 from keras import ops
 
+from tfkd.distillation.teachers import Teachers
 from tfkd.losses.distillation_loss import DistillationLoss
 from tfkd.losses.labels import one_hot_labels
 
 __all__ = ["DistillationTerms"]
 
+CONFIDENCE = "confidence"
+
 
 class DistillationTerms:
     """The distillation losses, evaluated together.
 
-    One compiled function holds all of them: XLA fuses what they share, such as the one-hot labels,
-    and the step makes one call. It has no variables, so that it compiles under every
-    `tf.distribute` strategy as well, where compiling the whole step fails.
+    One compiled function holds all of them: XLA fuses what they share, such as the one-hot labels
+    and the student's side of several teachers, and the step makes one call. It has no variables, so
+    that it compiles under every `tf.distribute` strategy as well, where compiling the whole step
+    fails. On other backends the step is compiled as a whole by Keras.
 
     Args:
         losses: Distillation losses.
+        teachers: The teachers whose shares weigh the values; None for a single one.
     """
 
-    def __init__(self, losses: Sequence[DistillationLoss]) -> None:
+    def __init__(
+        self, losses: Sequence[DistillationLoss], teachers: Teachers | None = None
+    ) -> None:
         self._losses = tuple(losses)
-        self._compiled = tf.function(self._compute, jit_compile=True)
+        self._teachers = teachers
+        self._compiled = _compile(self._compute)
 
     def __call__(
-        self, teacher: Sequence[Any], student: Sequence[Any], labels: Any, num_classes: int
+        self,
+        teachers: Sequence[Sequence[Any]],
+        student: Sequence[Any],
+        labels: Any,
+        num_classes: int,
+        *,
+        logits: Sequence[Any] = (),
+        confidence: Any = None,
+        case_id: Any = None,
     ) -> list[Any]:
         """Computes each loss for each example.
 
         Args:
-            teacher: One teacher tensor per loss.
+            teachers: For each teacher, one entry per loss: its tensor, or its summary, a dict.
             student: One student tensor per loss.
             labels: Class indices or one-hot masks; see `one_hot_labels`.
             num_classes: Number of classes K.
+            logits: Each teacher's logits, where their confidence weighs and is not given.
+            confidence: Confidence (N, teachers), where it has been computed before.
+            case_id: Case of each example (N, L) uint8, or None.
 
         Returns:
             One tensor of shape (N,), float32, per loss.
         """
-        return self._compiled(list(teacher), list(student), labels, num_classes)
+        teachers = [list(one) for one in teachers]
+        return self._compiled(
+            teachers, list(student), labels, num_classes, list(logits), confidence, case_id
+        )
+
+    def summarize(
+        self, teachers: Sequence[Sequence[Any]], logits: Sequence[Any], labels: Any, classes: int
+    ) -> dict[str, Any]:
+        """What the losses need of the teachers, by the names of a teacher cache.
+
+        Args:
+            teachers: For each teacher, its tensor for each loss.
+            logits: Each teacher's logits.
+            labels: Class indices or one-hot masks.
+            classes: Number of classes K.
+
+        Returns:
+            Tensors by name, one row per example.
+        """
+        labels = one_hot_labels(labels, classes)
+        named = {}
+        for t, tensors in enumerate(teachers):
+            for loss, tensor in zip(self._losses, tensors, strict=True):
+                summary = loss.summarize(ops.cast(tensor, "float32"), labels)
+                named |= {f"{t}/{loss.name}/{key}": value for key, value in summary.items()}
+        if self._teachers is not None:
+            named[CONFIDENCE] = self._teachers.confidence(logits, labels)
+        return named
+
+    def from_cache(self, cache: dict[str, Any], count: int) -> list[list[dict[str, Any]]]:
+        """The summaries of `count` teachers, from the tensors that `summarize` named."""
+        return [
+            [
+                {
+                    name.removeprefix(f"{t}/{loss.name}/"): value
+                    for name, value in cache.items()
+                    if name.startswith(f"{t}/{loss.name}/")
+                }
+                for loss in self._losses
+            ]
+            for t in range(count)
+        ]
 
     def _compute(
-        self, teacher: list[Any], student: list[Any], labels: Any, num_classes: int
+        self,
+        teachers: list[list[Any]],
+        student: list[Any],
+        labels: Any,
+        num_classes: int,
+        logits: list[Any],
+        confidence: Any,
+        case_id: Any,
     ) -> list[Any]:
         labels = one_hot_labels(labels, num_classes)
-        return [
-            loss.compute_loss(
-                ops.stop_gradient(ops.cast(teacher_tensor, "float32")),
-                ops.cast(student_tensor, "float32"),
-                labels,
+        shares = None
+        if self._teachers is not None:
+            if confidence is None:
+                confidence = self._teachers.confidence(logits, labels)
+            shares = ops.stop_gradient(self._teachers.shares(confidence, case_id))
+        values = []
+        for k, loss in enumerate(self._losses):
+            own = ops.cast(student[k], "float32")
+            each = [
+                loss.compare(_detached(_summary(loss, one[k], labels)), own, labels)
+                for one in teachers
+            ]
+            values.append(
+                each[0] if shares is None else ops.sum(ops.stack(each, axis=-1) * shares, axis=-1)
             )
-            for loss, teacher_tensor, student_tensor in zip(
-                self._losses, teacher, student, strict=True
-            )
-        ]
+        return values
+
+
+def _summary(loss: DistillationLoss, entry: Any, labels: Any) -> dict[str, Any]:
+    if isinstance(entry, dict):
+        return entry
+    return loss.summarize(ops.stop_gradient(ops.cast(entry, "float32")), labels)
+
+
+def _detached(summary: dict[str, Any]) -> dict[str, Any]:
+    return {key: ops.stop_gradient(value) for key, value in summary.items()}
+
+
+def _compile(function: Any) -> Any:
+    if keras.backend.backend() != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    return tf.function(function, jit_compile=True)

@@ -12,6 +12,11 @@ class DistillationLoss(ABC):
     Subclasses are thin: they hold settings and call a pure function of this package. They have no
     variables, so that the Distiller can compile all of them into one XLA program.
 
+    A loss may work in two halves, `summarize` on the teacher's side and `compare` on the student's.
+    The summary is what a teacher cache keeps of the teacher, so a loss that compares a map of one
+    channel need not store a feature of 2048. A subclass that has `compute_loss` alone is cached
+    with the teacher's whole tensor.
+
     Args:
         teacher_layer_name: Teacher layer whose output is compared; None for the logits.
         student_layer_name: Student layer whose output is compared; None for the logits.
@@ -40,6 +45,29 @@ class DistillationLoss(ABC):
         Returns:
             Tensor of shape (N,), finite for every input, classes that are absent included.
         """
+
+    def summarize(self, teacher: Any, labels: Any) -> dict[str, Any]:
+        """Returns what the loss compares of the teacher: named tensors, one row per example.
+
+        A tensor (N, h, w, c) is a map, which a teacher cache moves along when the slice is
+        augmented; one of lower rank is a fact about the slice, and stays as it is.
+
+        Args:
+            teacher: The teacher's tensor (N, h, w, c), float32.
+            labels: One-hot labels (N, H, W, K), float32.
+        """
+        del labels
+        return {"tensor": teacher}
+
+    def compare(self, summary: dict[str, Any], student: Any, labels: Any) -> Any:
+        """Returns one value per example (N,), from what `summarize` has returned.
+
+        Args:
+            summary: The teacher's summary, float32.
+            student: The student's tensor (N, h', w', c'), float32.
+            labels: One-hot labels (N, H, W, K), float32.
+        """
+        return self.compute_loss(summary["tensor"], student, labels)
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that rebuild the loss."""

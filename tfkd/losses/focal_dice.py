@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from tfkd.losses.labels import one_hot_labels
-from tfkd.losses.reduction import mean_over_global_batch
+from tfkd.losses.reduction import mean_over_global_batch, sum_over_replicas
 
 __all__ = ["FocalDice", "focal_dice_loss"]
 
@@ -29,7 +29,8 @@ def focal_dice_loss(
     with $p$ the softmax of the logits, $y$ the true class of pixel $x$, $g$ the one-hot labels, $s$
     the share of Dice and $\epsilon$ the smoothing. The focal term is a mean over the pixels of each
     image. The Dice term sums over the pixels of the **whole batch**, class by class, background
-    left out, and is the same for every example.
+    left out, and is the same for every example; under a `tf.distribute` strategy the batch is the
+    global one of all replicas.
 
     A class that is absent from the labels of the batch and that the network does not predict costs
     nothing: both sums vanish and the fraction is ε/ε = 1.
@@ -79,6 +80,8 @@ def focal_dice_loss(
 
     overlap = ops.einsum("nhw,nhwk,nhwk->k", pixel_weight, probability, truth)[1:]
     size = ops.einsum("nhw,nhwk->k", pixel_weight, probability + truth)[1:]
+    # The batch is the global one: the loss must not depend on how many devices share it.
+    overlap, size = sum_over_replicas(overlap), sum_over_replicas(size)
     dice = ops.mean(1.0 - (2.0 * overlap + smooth) / (size + smooth))
     if sample_weight is None:
         dice = ops.broadcast_to(dice, ops.shape(focal))

@@ -44,12 +44,17 @@ def importance_map_loss(
         Eq. 3 and 4 of Qin et al., IEEE TMI 40(12), 2021, after Zagoruyko and Komodakis, ICLR 2017.
     """
     del labels
-    teacher = _importance(teacher_features, power)
+    return _distance(_importance(teacher_features, power), student_features, power)
+
+
+def _distance(teacher_map: Any, student_features: Any, power: float) -> Any:
+    """Squared distance of a teacher's map (N, h, w, 1) and a student's features, (N,)."""
     student = _importance(student_features, power)
-    height, width = teacher.shape[1:3]
+    height, width = teacher_map.shape[1:3]
     if tuple(student.shape[1:3]) != (height, width):
         student = ops.image.resize(student, (height, width), interpolation="bilinear")
-    return ops.sum(ops.square(_normalise(student) - _normalise(teacher)), axis=-1)
+    difference = _normalise(student) - _normalise(teacher_map)
+    return ops.sum(ops.square(difference), axis=(1, 2, 3))
 
 
 def _importance(features: Any, power: float) -> Any:
@@ -59,13 +64,12 @@ def _importance(features: Any, power: float) -> Any:
 
 
 def _normalise(importance: Any) -> Any:
-    height, width = importance.shape[1:3]
-    flat = ops.reshape(importance, (-1, height * width))
     # Brought to mean 1 first, so that ε is small whatever the features' scale and power. The result
     # does not depend on this factor, so no gradient is needed through it.
-    mean = ops.stop_gradient(ops.mean(flat, axis=-1, keepdims=True))
-    flat = flat / ops.where(mean > 0, mean, 1.0)
-    return flat / ops.sqrt(ops.sum(ops.square(flat), axis=-1, keepdims=True) + _EPSILON)
+    mean = ops.stop_gradient(ops.mean(importance, axis=(1, 2), keepdims=True))
+    scaled = importance / ops.where(mean > 0, mean, 1.0)
+    norm = ops.sqrt(ops.sum(ops.square(scaled), axis=(1, 2), keepdims=True) + _EPSILON)
+    return scaled / norm
 
 
 @keras.saving.register_keras_serializable(package="tfkd")
@@ -98,6 +102,17 @@ class ImportanceMapDistillation(DistillationLoss):
     def compute_loss(self, teacher: Any, student: Any, labels: Any) -> Any:
         """One value per example (N,)."""
         return importance_map_loss(teacher, student, labels, power=self.power)
+
+    def summarize(self, teacher: Any, labels: Any) -> dict[str, Any]:
+        """The teacher's importance map, normalised: one channel instead of all, in [0, 1]."""
+        del labels
+        return {"map": _normalise(_importance(teacher, self.power))}
+
+    def compare(self, summary: dict[str, Any], student: Any, labels: Any) -> Any:
+        """One value per example (N,)."""
+        del labels
+        # Normalised anew: a map that has been moved with its slice has lost its edges.
+        return _distance(summary["map"], student, self.power)
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that rebuild the loss."""

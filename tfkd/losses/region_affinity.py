@@ -80,21 +80,29 @@ def region_affinity_loss(
             f"Expected one-hot labels (N, H, W, K), or num_classes. Received labels of {shape}."
         )
     masks = one_hot_labels(labels, num_classes or shape[-1])
+    teacher = _region_contrast(teacher_features, masks, variant, centering)
+    student = _region_contrast(student_features, masks, variant, centering)
+    return _difference(teacher, student)
+
+
+def _difference(teacher: tuple[Any, Any], student: tuple[Any, Any]) -> Any:
+    """Mean squared difference over the pairs that both have, (N,)."""
+    pairs = teacher[1] * student[1]
+    total = ops.sum(pairs * ops.square(student[0] - teacher[0]), axis=-1)
+    return total / ops.maximum(ops.sum(pairs, axis=-1), 1.0)
+
+
+def _region_contrast(
+    features: Any, masks: Any, variant: Variant, centering: Centering | None
+) -> tuple[Any, Any]:
+    """Cosine of every pair of regions and whether both are present, each (N, pairs)."""
+    features = ops.cast(features, "float32")
+    height, width = features.shape[1:3]
     if variant == "paper":
         masks = ops.stack([masks[..., 0], ops.sum(masks[..., 1:], axis=-1)], axis=-1)
-        resize, center = _resize_nearest, "none"
-    else:
-        resize, center = _resize_area, centering or ("image" if masks.shape[-1] > 2 else "batch")
-
-    def contrast(features: Any) -> tuple[Any, Any]:
-        features = ops.cast(features, "float32")
-        return _contrast(features, resize(masks, *features.shape[1:3]), center)
-
-    teacher, teacher_present = contrast(teacher_features)
-    student, student_present = contrast(student_features)
-    pairs = teacher_present * student_present
-    total = ops.sum(pairs * ops.square(student - teacher), axis=-1)
-    return total / ops.maximum(ops.sum(pairs, axis=-1), 1.0)
+        return _contrast(features, _resize_nearest(masks, height, width), "none")
+    centering = centering or ("image" if masks.shape[-1] > 2 else "batch")
+    return _contrast(features, _resize_area(masks, height, width), centering)
 
 
 def _contrast(features: Any, masks: Any, centering: str) -> tuple[Any, Any]:
@@ -192,6 +200,19 @@ class RegionAffinityDistillation(DistillationLoss):
         return region_affinity_loss(
             teacher, student, labels, variant=self.variant, centering=self.centering
         )
+
+    def summarize(self, teacher: Any, labels: Any) -> dict[str, Any]:
+        """The teacher's contrast of every pair of regions, and which pairs there are, (N, pairs).
+
+        With `centering="batch"` the contrasts depend on the batch in which they are computed.
+        """
+        contrast, present = _region_contrast(teacher, labels, self.variant, self.centering)
+        return {"contrast": contrast, "present": present}
+
+    def compare(self, summary: dict[str, Any], student: Any, labels: Any) -> Any:
+        """One value per example (N,)."""
+        own = _region_contrast(student, labels, self.variant, self.centering)
+        return _difference((summary["contrast"], summary["present"]), own)
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that rebuild the loss."""

@@ -6,6 +6,7 @@ Names are loaded on first use, so that the list of networks costs no import of T
 import importlib
 from typing import Any
 
+from tfkd.models.fingerprint import fingerprint
 from tfkd.models.zoo import STUDENTS, TEACHERS, build
 
 __all__ = [
@@ -16,12 +17,15 @@ __all__ = [
     "MobileNetV2",
     "RAUNet",
     "UNet",
+    "as_float32",
     "build",
+    "fingerprint",
     "with_taps",
 ]
 
 _HOME = {
     "TAPS": "tfkd.models.taps",
+    "as_float32": "tfkd.models.precision",
     "with_taps": "tfkd.models.taps",
     **{name: "tfkd.models.teachers" for name in TEACHERS},
     **{name: "tfkd.models.students" for name in STUDENTS},

@@ -6,6 +6,9 @@ chosen for all of them:
 * BatchNorm momentum 0.9: the 0.99 of Keras is too slow for short trainings.
 * BatchNorm epsilon 1e-3: a nearly constant channel, common on the uniform background of CT, is then
   scaled by at most 32 when it is folded into the convolution, which int8 can still hold.
+* BatchNorm takes its moments over the batches of all replicas, if the network is built within the
+  scope of a `tf.distribute` strategy: with a few slices a device, those of one replica would make
+  the training depend on the number of devices.
 * No bias before a BatchNorm.
 * Bilinear instead of nearest resizing: the gradient of the latter does not compile under XLA.
 """
@@ -50,7 +53,7 @@ def tap(x: keras.KerasTensor, depth: Literal["low", "high"]) -> keras.KerasTenso
 def batch_norm(
     x: keras.KerasTensor, name: str, *, ends_residual: bool = False
 ) -> keras.KerasTensor:
-    """Batch normalisation.
+    """Batch normalisation, over the global batch where a strategy's scope splits it.
 
     Args:
         x: Feature (N, h, w, c).
@@ -65,8 +68,22 @@ def batch_norm(
         momentum=BATCH_NORM_MOMENTUM,
         epsilon=BATCH_NORM_EPSILON,
         gamma_initializer="zeros" if ends_residual else "ones",
+        synchronized=_replicas() > 1,
         name=name,
     )(x)
+
+
+def _replicas() -> int:
+    """Number of devices that share a batch in the current `tf.distribute` scope; 1 outside of one.
+
+    TensorFlow is imported where it is the backend only: a network is built on the others as well,
+    and Keras refuses synchronised moments there.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return 1
+    import tensorflow as tf
+
+    return int(tf.distribute.get_strategy().num_replicas_in_sync)
 
 
 def prelu(x: keras.KerasTensor, name: str) -> keras.KerasTensor:

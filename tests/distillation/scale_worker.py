@@ -1,0 +1,82 @@
+"""One process of a training that one or several processes share; run by `test_scale.py`.
+
+    python -m tests.distillation.scale_worker one|mirrored|multi FOLDER [KILL_AT_EPOCH]
+
+Trains 20 steps on global batches of 8, evaluates, and writes the student's weights and the history
+as `<mode>-<worker>`. Backups lie in FOLDER/backup, so a run that was killed goes on from there.
+"""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import tensorflow as tf
+
+
+def main(mode: str, folder: Path, kill_at: int | None) -> None:
+    strategy = _strategy(mode)
+    import keras
+    import numpy as np
+
+    from tests.distillation.networks import network, slices
+    from tfkd.distillation import Distiller, methods
+    from tfkd.losses import FocalDice
+
+    class Kill(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    worker = json.loads(os.environ.get("TF_CONFIG", '{"task": {"index": 0}}'))["task"]["index"]
+    x, y = slices(32)
+    with strategy.scope():
+        student = network(2, seed=2, regularizer="l2")
+        for layer in student.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.synchronized = strategy.num_replicas_in_sync > 1
+        distiller = Distiller(network(4, seed=1), student, *methods.emkd())
+        distiller.compile(keras.optimizers.SGD(0.05, momentum=0.9), FocalDice())
+        distiller.optimizer.build(distiller.trainable_variables)
+    callbacks = [Kill()]
+    if mode != "one":
+        # Every worker has a folder of its own, as on machines without a common disk.
+        backup = str(folder / f"backup-{mode}-{worker}")
+        callbacks.append(keras.callbacks.BackupAndRestore(backup, delete_checkpoint=False))
+    history = distiller.fit(
+        _shared(x, y),
+        epochs=5,
+        validation_data=_shared(x[:10], y[:10]),
+        callbacks=callbacks,
+        shuffle=False,
+        verbose=0,
+    ).history
+    logs = distiller.evaluate(_shared(x, y), verbose=0, return_dict=True)
+    path = folder / f"{mode}-{worker}"
+    student.save(f"{path}.keras")
+    keras.saving.load_model(f"{path}.keras", compile=False)
+    np.savez(f"{path}.npz", *[keras.ops.convert_to_numpy(w) for w in student.weights])
+    Path(f"{path}.json").write_text(json.dumps({"history": history, "evaluate": logs}))
+
+
+def _strategy(mode: str) -> tf.distribute.Strategy:
+    if mode == "multi":
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if mode == "mirrored":
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        two = [tf.config.LogicalDeviceConfiguration()] * 2
+        tf.config.set_logical_device_configuration(cpu, two)
+        return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    return tf.distribute.get_strategy()
+
+
+def _shared(x, y) -> tf.data.Dataset:
+    options = tf.data.Options()
+    data_policy = tf.data.experimental.AutoShardPolicy.DATA
+    options.experimental_distribute.auto_shard_policy = data_policy
+    return tf.data.Dataset.from_tensor_slices((x, y)).batch(8).with_options(options)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else None)

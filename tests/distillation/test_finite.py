@@ -1,0 +1,67 @@
+"""A loss that is not finite ends the training before it reaches the weights."""
+
+import keras
+import numpy as np
+import pytest
+
+from tests.distillation.networks import network, same, slices, weights_of
+from tfkd.distillation import Distiller
+from tfkd.errors import TrainingError
+from tfkd.losses import DistillationLoss, FocalDice, PredictionMapDistillation
+from tfkd.records import encode_case_ids
+
+
+class Spoilt(DistillationLoss):
+    """NaN on slices that are brighter than 100."""
+
+    def compute_loss(self, teacher, student, labels):
+        bad = keras.ops.max(teacher, axis=(1, 2, 3)) > 1e3
+        return keras.ops.where(bad, float("nan"), keras.ops.mean(student, axis=(1, 2, 3)))
+
+
+@pytest.fixture
+def distiller() -> Distiller:
+    keras.utils.set_random_seed(0)
+    image = keras.Input((16, 16, 1))
+    teacher = keras.Model(image, keras.layers.Concatenate()([image] * 3))
+    losses = [PredictionMapDistillation(), Spoilt(name="spoilt")]
+    distiller = Distiller(teacher, network(2, seed=2), losses)
+    distiller.compile(keras.optimizers.Adam(1e-2), FocalDice())
+    return distiller
+
+
+def test_the_loss_and_the_slices_are_named_and_the_weights_kept(distiller):
+    x, y = slices(8)
+    x[6] = 1e4
+    names = ["volume-3"] * 4 + ["Fälle/12"] * 4
+    targets = {"mask": y, "case_id": encode_case_ids(names), "slice_index": np.arange(8, dtype="i")}
+    before = weights_of(distiller.student)
+    message = "in spoilt, in a batch of slices Fälle/12 4, Fälle/12 5, Fälle/12 6, Fälle/12 7\\."
+    with pytest.raises(TrainingError, match=message):
+        distiller.fit(x, targets, batch_size=4, shuffle=False, verbose=0)
+    changed = weights_of(distiller.student)
+    trained = [np.array(v) for v in distiller.student.trainable_variables]
+    assert all(np.all(np.isfinite(weight)) for weight in trained)
+    assert not same(before, changed)  # by the first batch, which was good
+
+
+def test_nothing_changes_by_the_bad_batch(distiller):
+    x, y = slices(8)
+    before = [np.array(v) for v in distiller.student.trainable_variables]
+    with pytest.raises(TrainingError, match="slices of unknown origin"):
+        distiller.fit(x * 1e4, y, batch_size=8, verbose=0)
+    assert same(before, [np.array(v) for v in distiller.student.trainable_variables])
+
+
+def test_the_supervised_loss_is_named_too(distiller):
+    x, y = slices(8)
+    x[0] = np.nan
+    with pytest.raises(TrainingError, match="in student_loss, prediction_map"):
+        distiller.fit(x, y, batch_size=8, verbose=0)
+
+
+def test_other_errors_pass_as_they_are(distiller):
+    x, y = slices(8)
+    with pytest.raises(Exception, match=r"(?i)shape") as caught:
+        distiller.fit(x[:, :12], y, verbose=0)
+    assert not isinstance(caught.value, TrainingError)

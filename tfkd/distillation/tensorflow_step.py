@@ -1,0 +1,77 @@
+"""The Distiller's step on TensorFlow."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfkd.distillation.finite import check_finite, naming_the_loss
+from tfkd.distillation.multi_worker import MultiWorkerFit
+from tfkd.distillation.targets import Targets
+
+__all__ = ["TensorFlowStep"]
+
+
+class TensorFlowStep(MultiWorkerFit):
+    """`train_step` with the teachers outside of the gradient tape; a part of the Distiller."""
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """Trains as `keras.Model.fit` does.
+
+        Raises:
+            TrainingError: If a loss is not finite; names it and the slices of the batch.
+        """
+        with naming_the_loss():
+            return super().fit(*args, **kwargs)  # type: ignore[misc]
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """One step of training on a batch `(x, y)` or `(x, y, sample_weight)`."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        targets = Targets.of(y)
+        teacher = self._teach(x) if self._needs_teaching(targets) else None
+        each = self._log_gradient_share
+        with tf.GradientTape(persistent=each) as tape:
+            outputs = self._student_pass(x)
+            outputs.setdefault("teacher", teacher)
+            parts = self._loss_parts(x, y, outputs, sample_weight)
+            losses = [weight * part for weight, part in zip(self._weights(), parts, strict=True)]
+            loss = sum(losses)
+            scaled = [self.optimizer.scale_loss(one) for one in (losses if each else [loss])]
+        variables = self.trainable_variables
+        if each:
+            gradients = self._sum_of_gradients(tape, scaled, variables)
+        else:
+            gradients = tape.gradient(scaled[0], variables)
+        if not self.jit_compile:  # XLA has neither strings nor a way to stop
+            names = [tracker.name for tracker in self._trackers]
+            gradients = check_finite(gradients, parts, names, targets)
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+
+        count = tf.shape(x)[0]
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        self._loss_tracker.update_state(loss * replicas, sample_weight=count)
+        self._track(parts, count)
+        self._count_step()
+        return self._as_logs(self.compute_metrics(x, y, outputs, sample_weight))
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """One step of evaluation."""
+        return self._as_logs(super().test_step(data))  # type: ignore[misc]
+
+    def _needs_teaching(self, targets: Targets) -> bool:
+        return bool(self.teachers) and targets.cache is None and bool(self.distillation_losses)
+
+    def _sum_of_gradients(
+        self, tape: tf.GradientTape, losses: list[tf.Tensor], variables: list[Any]
+    ) -> list[tf.Tensor]:
+        """The gradient of the sum, as the sum of the losses' own, whose norms are logged."""
+        values = [variable.value for variable in variables]
+        each = [
+            tape.gradient(loss, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            for loss in losses
+        ]
+        norms = [tf.linalg.global_norm(gradients) for gradients in each]
+        total = tf.maximum(tf.add_n(norms), 1e-30)
+        for tracker, norm in zip(self._share_trackers, norms, strict=True):
+            tracker.update_state(norm / total)
+        return [tf.add_n(parts) for parts in zip(*each, strict=True)]
