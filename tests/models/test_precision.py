@@ -153,3 +153,11 @@ def test_a_quantised_network_is_refused():
         layer.quantize("int8")
     with pytest.raises(ValueError, match="quantised layers: first, second"):
         as_float32(model)
+
+
+def test_batch_normalisation_for_several_replicas_is_taken_back():
+    image = keras.Input((4, 4, 2))
+    model = keras.Model(image, keras.layers.BatchNormalization(synchronized=True, name="bn")(image))
+    plain = as_float32(model)
+    assert plain is not model
+    assert not plain.get_layer("bn").synchronized

@@ -17,7 +17,7 @@ if keras.backend.backend() == "tensorflow":
     from tfkd.distillation.tensorflow_step import TensorFlowStep as _Step
 else:
 
-    class _Step:
+    class _Step:  # type: ignore[no-redef]
         """Keras's own step, which calls `call` and `compute_loss`, and needs no more."""
 
 
@@ -150,6 +150,10 @@ class Distiller(_Step, keras.Model):  # type: ignore[misc, valid-type]
     def teachers(self) -> tuple[keras.Model, ...]:
         """The networks that run beside the student in a step."""
         return tuple(features.model for features in self._teacher_features.value)
+
+    def __dir__(self) -> list[str]:
+        # Keras saves whatever it finds by its name here, and would write the teacher into a file.
+        return [name for name in super().__dir__() if name not in ("teacher", "teachers")]
 
     def compile(
         self,

@@ -16,7 +16,7 @@ __all__ = ["MultiWorkerFit"]
 class MultiWorkerFit:
     """`fit` and `evaluate` on several workers; a part of the Distiller."""
 
-    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
+    def _maybe_symbolic_build(self: Any, iterator: Any = None, data_batch: Any = None) -> None:
         if self._distribute_strategy is None:
             return  # built when the step is traced
         if iterator is not None:
@@ -27,10 +27,10 @@ class MultiWorkerFit:
         with self._distribute_strategy.scope():
             self._symbolic_build(data_batch=data_batch)
 
-    def _of_one_replica(self, value: Any) -> Any:
+    def _of_one_replica(self: Any, value: Any) -> Any:
         return self._distribute_strategy.experimental_local_results(value)[0]
 
-    def _as_logs(self, logs: dict[str, Any]) -> dict[str, Any]:
+    def _as_logs(self: Any, logs: dict[str, Any]) -> dict[str, Any]:
         """Logs of a step in the shape in which Keras can reduce them."""
         if (
             self._distribute_strategy is None

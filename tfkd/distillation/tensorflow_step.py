@@ -15,7 +15,7 @@ __all__ = ["TensorFlowStep"]
 class TensorFlowStep(MultiWorkerFit):
     """`train_step` with the teachers outside of the gradient tape; a part of the Distiller."""
 
-    def fit(self, *args: Any, **kwargs: Any) -> Any:
+    def fit(self: Any, *args: Any, **kwargs: Any) -> Any:
         """Trains as `keras.Model.fit` does.
 
         Raises:
@@ -24,7 +24,7 @@ class TensorFlowStep(MultiWorkerFit):
         with naming_the_loss():
             return super().fit(*args, **kwargs)  # type: ignore[misc]
 
-    def train_step(self, data: Any) -> dict[str, Any]:
+    def train_step(self: Any, data: Any) -> dict[str, Any]:
         """One step of training on a batch `(x, y)` or `(x, y, sample_weight)`."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         targets = Targets.of(y)
@@ -54,15 +54,15 @@ class TensorFlowStep(MultiWorkerFit):
         self._count_step()
         return self._as_logs(self.compute_metrics(x, y, outputs, sample_weight))
 
-    def test_step(self, data: Any) -> dict[str, Any]:
+    def test_step(self: Any, data: Any) -> dict[str, Any]:
         """One step of evaluation."""
         return self._as_logs(super().test_step(data))  # type: ignore[misc]
 
-    def _needs_teaching(self, targets: Targets) -> bool:
+    def _needs_teaching(self: Any, targets: Targets) -> bool:
         return bool(self.teachers) and targets.cache is None and bool(self.distillation_losses)
 
     def _sum_of_gradients(
-        self, tape: tf.GradientTape, losses: list[tf.Tensor], variables: list[Any]
+        self: Any, tape: tf.GradientTape, losses: list[tf.Tensor], variables: list[Any]
     ) -> list[tf.Tensor]:
         """The gradient of the sum, as the sum of the losses' own, whose norms are logged."""
         values = [variable.value for variable in variables]

@@ -80,7 +80,7 @@ class DistillationTerms:
             Tensors by name, one row per example.
         """
         labels = one_hot_labels(labels, classes)
-        named = {}
+        named: dict[str, Any] = {}
         for t, tensors in enumerate(teachers):
             for loss, tensor in zip(self._losses, tensors, strict=True):
                 summary = loss.summarize(ops.cast(tensor, "float32"), labels)

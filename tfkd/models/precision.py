@@ -16,15 +16,16 @@ def as_float32(model: keras.Model) -> keras.Model:
     A student trained under `mixed_float16` or `mixed_bfloat16` has that policy in its file, and so
     computes in half precision wherever it is loaded, on a machine without it more slowly than in
     float32. Its weights are float32 already, so nothing is lost; those of a network that is in half
-    precision altogether are widened.
+    precision altogether are widened. A BatchNormalization that was built for several replicas says
+    so in its file, which other backends than TensorFlow refuse; that is taken back as well.
 
     Args:
         model: Functional or Sequential model, built; nested models of these kinds are included.
 
     Returns:
         A new model, not compiled, with the same names of model, layers and outputs and
-        the same weights, of which it has its own copy; `model` itself if all of it is in float32
-        already. Layers that compute in integers keep their type.
+        the same weights, of which it has its own copy; `model` itself if there is nothing to
+        change. Layers that compute in integers keep their type.
 
     Raises:
         ValueError: If the model is of another kind, or a layer is quantised.
@@ -36,7 +37,8 @@ def as_float32(model: keras.Model) -> keras.Model:
         >>> student.layers[1].compute_dtype, as_float32(student).layers[1].compute_dtype
         ('float16', 'float32')
     """
-    if all(_is_float32(layer) for layer in model._flatten_layers()):
+    layers = list(model._flatten_layers())
+    if all(_is_float32(layer) and not getattr(layer, "synchronized", False) for layer in layers):
         return model
     _check(model)
     # By way of the configuration instead of `keras.models.clone_model`: that one keeps the type of
@@ -54,10 +56,12 @@ def _rewritten(config: Any) -> Any:
         return type(config)(_rewritten(part) for part in config)
     if not isinstance(config, dict):
         return config
-    return {
-        key: "float32" if key == "dtype" and _is_floating(value) else _rewritten(value)
-        for key, value in config.items()
-    }
+    changed = {key: _rewritten(value) for key, value in config.items()}
+    if _is_floating(config.get("dtype")):
+        changed["dtype"] = "float32"
+    if config.get("synchronized"):
+        changed["synchronized"] = False
+    return changed
 
 
 def _is_floating(dtype: Any) -> bool:

@@ -1,0 +1,113 @@
+"""What the teachers say about each training slice, computed once instead of in every step."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from tfkd.distillation.distiller import Distiller
+from tfkd.models.fingerprint import fingerprint
+
+if TYPE_CHECKING:
+    from tfkd.records import CTRecords
+
+__all__ = ["cache_teacher"]
+
+
+def cache_teacher(
+    distiller: Distiller,
+    data: "CTRecords",
+    folder: str | Path | None = None,
+    *,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> "CTRecords":
+    """Runs the distiller's teachers over the training slices once, and keeps what it needs of them.
+
+    A Distiller that is fitted on the returned data's `stream` takes the kept values instead of
+    running the teachers, so that its step costs what the student alone costs.
+
+    Kept is what each loss compares: logits and importance maps as float16 maps, region contrasts as
+    numbers. The maps are moved through the same rotation, scale, shift, flip and deformation as the
+    slice. Not equal to running the teachers on the varied slices are therefore:
+
+    * the teachers have not seen the variation of the intensities, and their maps are interpolated;
+      beyond the edge of the slice, the maps' edge is repeated;
+    * region contrasts are those of the slice as it is stored;
+    * with `centering="batch"`, the default of region affinity for two classes, contrasts are those
+      within batches of neighbouring slices, not within the mixed batches of the training.
+
+    Args:
+        distiller: The Distiller, with the teachers and the losses.
+        data: Records.
+        folder: Where to keep the values; a folder in that of the records, named for the teachers
+            and losses, when left out. Finished values are used again, an interrupted run goes on.
+        progress: Called as ``progress(done, total, text)`` with numbers of slices.
+
+    Returns:
+        The data with the cache.
+
+    Raises:
+        ValueError: If the distiller has no teacher besides the student.
+        RecordError: If the training split is empty, the folder holds another cache, or the disk has
+            not room enough.
+
+    Example:
+        >>> cached = cache_teacher(distiller, data)  # doctest: +SKIP
+        >>> distiller.fit(  # doctest: +SKIP
+        ...     cached.stream(), steps_per_epoch=cached.steps_per_epoch, epochs=30
+        ... )
+    """
+    from tfkd.records import write_slice_cache
+
+    if not distiller.teachers or not distiller.distillation_losses:
+        raise ValueError(
+            "Expected a distiller with a teacher and distillation losses, whose values can be "
+            "kept. Received one without."
+        )
+    key = _key(distiller)
+    if folder is None:
+        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+        folder = data.folder / "teacher_cache" / digest[:16]
+    summarize = _compiled(distiller, data.spec.input_shape)
+
+    def compute(
+        image: np.ndarray, mask: np.ndarray, case_ids: list[str], slice_index: np.ndarray
+    ) -> Mapping[str, np.ndarray]:
+        del case_ids, slice_index
+        named = summarize(image, mask)
+        return {name: keras.ops.convert_to_numpy(value) for name, value in named.items()}
+
+    path = write_slice_cache(
+        data, folder, compute, key=key, batch_size=data.batch_size, progress=progress
+    )
+    return data.with_cache(path)
+
+
+def _key(distiller: Distiller) -> dict[str, Any]:
+    """Everything that the kept values depend on, besides the records."""
+    several = distiller.teacher if hasattr(distiller.teacher, "weighting") else None
+    return {
+        "teachers": [fingerprint(model) for model in distiller.teachers],
+        "weighting": None if several is None else several.weighting,
+        "losses": [
+            {"class": type(loss).__name__, **loss.get_config()}
+            for loss in distiller.distillation_losses
+        ],
+    }
+
+
+def _compiled(distiller: Distiller, shape: tuple[int, ...]) -> Callable[..., dict[str, Any]]:
+    if keras.backend.backend() != "tensorflow":
+        return distiller.summarize_teacher
+    import tensorflow as tf
+
+    # Any number of slices: a shard's last batch must not trace the teachers anew.
+    signature = [
+        tf.TensorSpec((None, *shape), tf.float32),
+        tf.TensorSpec((None, *shape[:2]), tf.int32),
+    ]
+    return tf.function(distiller.summarize_teacher, input_signature=signature)
