@@ -152,6 +152,114 @@ def test_it_is_restored_from_its_config() -> None:
     assert again.window_hu == (-10.0, 90.0)
 
 
+def smooth(size: tuple[int, int], channels: int = 2) -> tf.Tensor:
+    """Waves of which each slice and channel has its own; what lies at a place is the same at any
+    resolution."""
+    rows, columns = ((np.arange(length) + 0.5) / length for length in size)
+    waves = [
+        np.sin(6 * rows[:, None] + 0.3 * slice_) * np.cos(7 * columns[None] + channel)
+        for slice_ in range(8)
+        for channel in range(channels)
+    ]
+    stacked = np.reshape(waves, (8, channels, *size)).transpose(0, 2, 3, 1)
+    return tf.constant(stacked, tf.float32)
+
+
+def block_mean(array: np.ndarray, factor: int) -> np.ndarray:
+    n, height, width, channels = array.shape
+    blocks = (n, height // factor, factor, width // factor, factor, channels)
+    return array.reshape(blocks).mean((2, 4))
+
+
+MOVES = {
+    "affine": {"rotation_degrees": 30.0, "scale": (0.8, 1.2), "shift": 0.1},
+    "elastic": {"elastic": 0.06},
+    "all": {"rotation_degrees": 30.0, "scale": (0.8, 1.2), "shift": 0.1, "elastic": 0.06},
+}
+
+
+@pytest.mark.parametrize("in_graph", [False, True])
+@pytest.mark.parametrize("name", MOVES)
+def test_maps_move_with_the_image_at_any_resolution(name: str, in_graph: bool) -> None:
+    flips = {"flip_left_right": True, "flip_front_back": True}
+    layer = only(**MOVES[name], **flips)
+    size = (64, 96)
+    image = smooth(size)
+    slices = {
+        "images": image,
+        "segmentation_masks": tf.ones((8, *size), tf.int32),
+        "maps": {str(f): tf.constant(block_mean(image.numpy(), f)) for f in (1, 2, 8)},
+    }
+    call = tf.function(layer) if in_graph else layer
+    varied = call(slices, seed=tf.constant([5, 6]))
+    moved = varied["images"].numpy()
+    assert np.abs(moved - image).mean() > 0.2
+    # What comes from outside of the image is air, and of a map its edge: only the rest compares.
+    outside = 1 - varied["segmentation_masks"].numpy()[..., None].astype(float)
+    inside = keras.ops.max_pool(outside, 3, 1, padding="same").numpy() == 0
+    for factor, atol in ((1, 1e-4), (2, 0.02), (8, 0.12)):
+        found = varied["maps"][str(factor)].numpy()
+        expected = block_mean(moved, factor)
+        whole = block_mean(inside.astype(float), factor)[..., 0] == 1
+        whole[:, [0, -1]] = whole[:, :, [0, -1]] = False
+        assert whole.mean() > 0.25
+        np.testing.assert_allclose(found[whole], expected[whole], atol=atol)
+        assert np.abs(found).max() <= 1 + 1e-4  # edges are extended, and nothing is filled in
+
+
+def test_maps_of_odd_sizes_have_the_same_field_of_view() -> None:
+    layer = only(rotation_degrees=30.0, scale=(0.8, 1.2), shift=0.1, flip_left_right=True)
+    slices = {
+        "images": smooth(SIZE),
+        "segmentation_masks": tf.zeros((8, *SIZE), tf.int32),
+        "maps": {"fine": smooth((64, 80)), "odd": smooth((47, 51))},
+    }
+    maps = layer(slices, seed=(1, 2))["maps"]
+    fine = tf.image.resize(maps["fine"], (47, 51)).numpy()
+    np.testing.assert_allclose(maps["odd"][:, 5:-5, 5:-5], fine[:, 5:-5, 5:-5], atol=0.08)
+    assert np.abs(maps["odd"] - fine)[:, 5:-5, 5:-5].mean() < 0.01
+
+
+def test_an_identity_leaves_maps_exactly_and_intensity_does_not_touch_them() -> None:
+    maps = {str(size): smooth(size) for size in ((64, 80), (32, 40), (8, 10), (24, 23))}
+    images, masks = blobs()
+    layer = only(intensity_shift_hu=30.0, contrast=(0.5, 2.0))
+    slices = {"images": images, "segmentation_masks": masks, "maps": maps}
+    varied = layer(slices, seed=(1, 2))
+    assert not np.array_equal(varied["images"], images)
+    for name in maps:
+        np.testing.assert_array_equal(varied["maps"][name], maps[name])
+
+
+@pytest.mark.parametrize("name", ["affine", "all"])
+def test_a_one_hot_mask_as_a_map_stays_the_mask(name: str) -> None:
+    images, masks = blobs()
+    maps = {"mask": tf.one_hot(masks, 3)}
+    slices = {"images": images, "segmentation_masks": masks, "maps": maps}
+    varied = only(**MOVES[name])(slices, seed=(3, 4))
+    labels = np.argmax(varied["maps"]["mask"], axis=-1)
+    moved = varied["segmentation_masks"].numpy()
+    assert np.mean(labels == moved) > 0.97
+    assert np.mean((labels == moved)[moved > 0]) > 0.97
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_parts_of_a_batch_are_varied_as_the_whole(name: str) -> None:
+    layer = only(**OPS[name], contrast=(0.8, 1.2), intensity_shift_hu=20.0)
+    images, masks = blobs()
+    whole = layer({"images": images, "segmentation_masks": masks}, seed=(1, 2))
+    for worker in range(4):
+        rows = slice(2 * worker, 2 * worker + 2)
+        part = layer(
+            {"images": images[rows], "segmentation_masks": masks[rows]},
+            seed=(1, 2),
+            worker=worker,
+            workers=4,
+        )
+        for key in part:
+            np.testing.assert_array_equal(part[key], whole[key][rows])
+
+
 @pytest.mark.parametrize(
     "wrong", [{"shift": -0.1}, {"scale": (1.1, 0.9)}, {"contrast": (0.0, 1.0)}, {"elastic": -1.0}]
 )

@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 
 from tfkd.records import Augmentation, Manifest, Sampling
-from tfkd.records.pipeline import TrainingPlan, evaluation_dataset, training_dataset, window_tf
+from tfkd.records.pipeline import evaluation_dataset, training_dataset, window_tf
+from tfkd.records.slice_sampler import TrainingPlan
 from tfkd.volumes import PreprocessSpec, window
 
 

@@ -4,6 +4,7 @@ import importlib
 from typing import Any
 
 from tfkd.records.case_files import CaseFiles, Source
+from tfkd.records.case_ids import decode_case_ids, encode_case_ids
 from tfkd.records.manifest import CaseRecord, Manifest, Shard
 from tfkd.records.sampling import Sampling
 from tfkd.records.sources import find_source
@@ -18,12 +19,16 @@ __all__ = [
     "Manifest",
     "Sampling",
     "Shard",
+    "SliceCache",
     "Source",
     "SplitPlan",
+    "decode_case_ids",
+    "encode_case_ids",
     "find_source",
     "load",
     "prepare",
     "split_patients",
+    "write_slice_cache",
 ]
 
 # What needs TensorFlow is loaded on first use: evaluation on an edge device reads manifests only.
@@ -31,8 +36,10 @@ _HOME = {
     "Augmentation": "tfkd.records.augmentation",
     "AugmentationLayer": "tfkd.records.augmentation",
     "CTRecords": "tfkd.records.reader",
+    "SliceCache": "tfkd.records.slice_cache",
     "load": "tfkd.records.reader",
     "prepare": "tfkd.records.preparation",
+    "write_slice_cache": "tfkd.records.slice_cache_writer",
 }
 
 

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from tfkd.volumes import PreprocessSpec, SliceExample
 
-__all__ = ["HU_OFFSET", "decode_example", "decode_slice", "encode_slice"]
+__all__ = ["HU_OFFSET", "decode_batch", "decode_example", "decode_slice", "encode_slice"]
 
 # Fitted slices hold no value below -1024 HU, so that HU + 1024 fits an unsigned 16-bit PNG.
 HU_OFFSET = 1024
@@ -13,6 +13,10 @@ HU_OFFSET = 1024
 _PIXELS = {
     "image": tf.io.FixedLenFeature([], tf.string),
     "segmentation": tf.io.FixedLenFeature([], tf.string),
+}
+_PLACE = {
+    "case_id": tf.io.FixedLenFeature([], tf.string),
+    "slice_index": tf.io.FixedLenFeature([], tf.int64),
 }
 
 
@@ -63,10 +67,48 @@ def decode_slice(record: tf.Tensor, spec: PreprocessSpec) -> tuple[tf.Tensor, tf
         The image in HU, float32 (H, W, C), not yet windowed, and the mask, int32 (H, W).
     """
     parsed = tf.io.parse_single_example(record, _PIXELS)
+    return _decode_pixels(parsed["image"], parsed["segmentation"], spec)
+
+
+def decode_batch(
+    records: tf.Tensor, spec: PreprocessSpec, case_id_length: int
+) -> dict[str, tf.Tensor]:
+    """Decodes a batch of slices, and where they come from, inside a `tf.data` pipeline.
+
+    Args:
+        records: (N,) strings, what `encode_slice` returned.
+        spec: The preprocessing of the records.
+        case_id_length: Bytes per case id, at least those of the longest one.
+
+    Returns:
+        ``image`` in HU, not yet windowed, float32 (N, H, W, C); ``mask`` int32 (N, H, W);
+        ``case_id`` uint8 (N, `case_id_length`), see `tfkd.records.encode_case_ids`;
+        ``slice_index`` int32 (N,).
+    """
+    parsed = tf.io.parse_example(records, _PIXELS | _PLACE)
+    image, mask = tf.map_fn(
+        lambda pngs: _decode_pixels(pngs[0], pngs[1], spec),
+        (parsed["image"], parsed["segmentation"]),
+        fn_output_signature=(
+            tf.TensorSpec(spec.input_shape, tf.float32),
+            tf.TensorSpec(spec.size, tf.int32),
+        ),
+    )
+    return {
+        "image": image,
+        "mask": mask,
+        "case_id": tf.io.decode_raw(parsed["case_id"], tf.uint8, fixed_length=case_id_length),
+        "slice_index": tf.cast(parsed["slice_index"], tf.int32),
+    }
+
+
+def _decode_pixels(
+    image_png: tf.Tensor, mask_png: tf.Tensor, spec: PreprocessSpec
+) -> tuple[tf.Tensor, tf.Tensor]:
     height, width, channels = spec.input_shape
-    stacked = tf.io.decode_png(parsed["image"], channels=1, dtype=tf.uint16)
+    stacked = tf.io.decode_png(image_png, channels=1, dtype=tf.uint16)
     image = tf.reshape(tf.cast(stacked, tf.float32), (channels, height, width)) - HU_OFFSET
-    mask = tf.io.decode_png(parsed["segmentation"], channels=1)
+    mask = tf.io.decode_png(mask_png, channels=1)
     return tf.transpose(image, (1, 2, 0)), tf.reshape(tf.cast(mask, tf.int32), (height, width))
 
 

@@ -126,6 +126,11 @@ class Manifest:
         """Number of classes, the background included."""
         return len(self.label_names)
 
+    @property
+    def case_id_length(self) -> int:
+        """Bytes of the longest case id in UTF-8."""
+        return max((len(case.case_id.encode()) for case in self.cases), default=0)
+
     def case(self, case_id: str | int) -> CaseRecord:
         """The case of this id, or of this number (``"7"``); `RecordError` if there is none."""
         name = select_case(case_id, tuple(case.case_id for case in self.cases))

@@ -1,5 +1,6 @@
 """Loads a folder of records as training, validation and test data."""
 
+import dataclasses
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,8 +13,11 @@ from tfkd.errors import RecordError
 from tfkd.records.augmentation import DEFAULT_AUGMENTATION, Augmentation
 from tfkd.records.encoding import decode_example
 from tfkd.records.manifest import Manifest
-from tfkd.records.pipeline import TrainingPlan, evaluation_dataset, training_dataset
+from tfkd.records.pipeline import evaluation_dataset, training_dataset
 from tfkd.records.sampling import Sampling, slice_groups
+from tfkd.records.slice_cache import SliceCache
+from tfkd.records.slice_sampler import TrainingPlan
+from tfkd.records.stream import stream_dataset
 from tfkd.volumes import PreprocessSpec, SliceExample, sha256_of, window
 
 __all__ = ["CTRecords", "load"]
@@ -28,12 +32,14 @@ class CTRecords:
         manifest: Its manifest.
         batch_size: Slices per batch.
         training: How training batches are drawn.
+        cache: What was computed for each training slice, see `with_cache`; None for nothing.
     """
 
     folder: Path
     manifest: Manifest
     batch_size: int
     training: TrainingPlan
+    cache: SliceCache | None = None
 
     @functools.cached_property
     def train(self) -> tf.data.Dataset:
@@ -45,6 +51,68 @@ class CTRecords:
         """
         self.manifest.cases_of("train")
         return training_dataset(self.manifest, self.folder, self.training)
+
+    def stream(
+        self, epoch: int = 0, step: int = 0, worker: int = 0, workers: int = 1
+    ) -> tf.data.Dataset:
+        """The training batches from a given step on, without end: to be resumed, and shared out.
+
+        What the batch of an epoch and step holds depends on the data as it was loaded (records,
+        settings, seed, cache) and these two numbers alone: a training that was killed and goes on
+        there sees what it would have seen.
+        Several workers that share a global batch of `batch_size` get N = `batch_size` / `workers`
+        consecutive rows of it each; joined, they are bit for bit the batch of a single worker.
+        Nothing else must shard the dataset (its options say so).
+
+        Args:
+            epoch: Epoch of the first batch, from 0 on.
+            step: Its step in the epoch, from 0 on; beyond the last one it counts on in later
+                epochs.
+            worker: Number of this worker, from 0 on.
+            workers: Number of workers.
+
+        Returns:
+            Batches of image float32 (N, H, W, C) in `spec.output_range` and targets, all of static
+            shape. The targets are a dictionary: ``mask`` int32 (N, H, W); ``case_id`` uint8
+            (N, L), see `decode_case_ids`; ``slice_index`` int32 (N,); and with a cache ``cache``,
+            a dictionary of its arrays by name, float32 (N, ...): maps have moved with the slice.
+
+        Raises:
+            RecordError: If the split is empty.
+            ValueError: If a number is out of range, or `workers` does not divide `batch_size`.
+
+        Example:
+            >>> model.fit(  # doctest: +SKIP
+            ...     data.stream(epoch=3), steps_per_epoch=data.steps_per_epoch, initial_epoch=3
+            ... )
+        """
+        self.manifest.cases_of("train")
+        return stream_dataset(
+            self.manifest,
+            self.folder,
+            self.training,
+            epoch=epoch,
+            step=step,
+            worker=worker,
+            workers=workers,
+            cache=self.cache,
+        )
+
+    def with_cache(self, folder: str | Path) -> "CTRecords":
+        """The same data, whose `stream` also gives what `write_slice_cache` wrote.
+
+        The cache takes part of the memory that slices are shuffled in: where an epoch is larger
+        than that, their order is not the one without a cache.
+
+        Args:
+            folder: The cache's folder.
+
+        Raises:
+            RecordError: If the cache is missing, unfinished, damaged, or of other records.
+        """
+        cache = SliceCache.load(folder)
+        cache.check(self.folder, self.manifest)
+        return dataclasses.replace(self, cache=cache)
 
     @functools.cached_property
     def validation(self) -> tf.data.Dataset:
