@@ -3,8 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tfkd.distillation import methods
-from tfkd.distillation.terms import DistillationTerms
+from benchmarks.steps import BATCH, CLASSES, METHOD, losses_on
 
 
 class Losses:
@@ -16,20 +15,16 @@ class Losses:
         rng = np.random.default_rng(0)
 
         def tensor(scale: int, channels: int) -> tf.Tensor:
-            shape = (8, size // scale, size // scale, channels)
+            shape = (BATCH, size // scale, size // scale, channels)
             return tf.constant(rng.normal(size=shape).astype("float32"))
 
-        losses, _ = methods.emkd()
-        self.labels = tf.constant(rng.integers(0, 3, (8, size, size)), tf.int32)
-        shapes = {None: (1, 3, 3), "tap_low": (2, 64, 8), "tap_high": (8, 256, 64)}
+        losses, _ = METHOD()
+        labels = tf.constant(rng.integers(0, CLASSES, (BATCH, size, size)), tf.int32)
+        shapes = {None: (1, CLASSES, CLASSES), "tap_low": (2, 64, 8), "tap_high": (8, 256, 64)}
         sizes = [shapes[loss.teacher_layer_name] for loss in losses]
-        self.teacher = [tensor(scale, channels) for scale, channels, _ in sizes]
-        self.student = [tensor(scale, channels) for scale, _, channels in sizes]
-        self.terms = DistillationTerms(losses)
+        of_teacher = [tensor(scale, channels) for scale, channels, _ in sizes]
+        of_student = [tensor(scale, channels) for scale, _, channels in sizes]
+        self.step = losses_on(losses, of_teacher, of_student, labels)
 
     def time_forward_and_backward(self, size: int) -> None:
-        with tf.GradientTape() as tape:
-            tape.watch(self.student)
-            values = self.terms(self.teacher, self.student, self.labels, 3)
-            total = tf.add_n([tf.reduce_sum(value) for value in values])
-        tape.gradient(total, self.student)[0].numpy()
+        self.step()

@@ -11,5 +11,13 @@ def test_benchmarks_run():
         [sys.executable, "-m", "benchmarks", "--quick"], cwd=root, capture_output=True, text=True
     )
     assert result.returncode == 0, result.stderr[-3000:]
-    for name in ("Slice[128]", "Losses[64]", "Step[64].time_tfkd", "Step[64].time_keras"):
+    step = "Step[UNet, 64]"
+    names = (
+        "Slice[128]",
+        "Losses[64]",
+        f"{step}.time_tfkd",
+        f"{step}.time_keras",
+        "Memory[UNet, 64]",
+    )
+    for name in names:
         assert name in result.stdout

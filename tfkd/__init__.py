@@ -14,6 +14,7 @@ __all__ = [
     "PreprocessSpec",
     "Volume",
     "__version__",
+    "callbacks",
     "distillation",
     "errors",
     "export",

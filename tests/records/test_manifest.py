@@ -118,3 +118,23 @@ def test_reading_a_manifest_imports_no_tensorflow(records: Path) -> None:
         "sys.exit(bool({'tensorflow', 'keras'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_folds_hold_every_training_case_once(records: Path) -> None:
+    manifest = Manifest.load(records)
+    assert manifest.folds(2) == (("volume-0",), ("volume-1",))
+    for wrong in (1, 3):
+        with pytest.raises(RecordError, match=f"folds: expected 2 up to the 2 .* {wrong}"):
+            manifest.folds(wrong)
+
+
+def test_folds_do_not_divide_patients(records: Path) -> None:
+    manifest = Manifest.load(records)
+    cases = [dataclasses.replace(case, patient_id="same") for case in manifest.cases]
+    cases[2] = dataclasses.replace(cases[2], patient_id="other")
+    splits = {"train": tuple(case.case_id for case in cases), "validation": (), "test": ()}
+    joined = dataclasses.replace(manifest, cases=tuple(cases), splits=splits)
+    assert joined.folds(2) == (
+        tuple(case.case_id for case in cases if case.patient_id == "same"),
+        (cases[2].case_id,),
+    )

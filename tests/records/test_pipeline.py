@@ -105,7 +105,7 @@ def test_evaluation_is_complete_ordered_and_unaltered(records: Path) -> None:
     manifest = Manifest.load(records)
     dataset = evaluation_dataset(manifest, records, "validation", batch_size=5)
     found = batches(dataset)
-    assert [len(image) for image, _ in found] == [5, 5, 5, 1]
+    assert [len(image) for image, _ in found] == [4, 4, 4, 4]
     assert dataset.cardinality().numpy() == 4
     labels = [tuple(np.unique(mask[mask > 0]).tolist()) for _, masks in found for mask in masks]
     assert tuple(labels) == manifest.case("2").labels_per_slice
@@ -118,4 +118,14 @@ def test_files_are_shared_out_to_training_workers(records: Path) -> None:
     training = training_dataset(manifest, records, plan()).options()
     assert training.experimental_distribute.auto_shard_policy == policy.FILE
     evaluation = evaluation_dataset(manifest, records, "test", 4).options()
-    assert evaluation.experimental_distribute.auto_shard_policy == policy.DATA
+    assert evaluation.experimental_distribute.auto_shard_policy == policy.OFF
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 5, 7, 15, 16, 99])
+def test_evaluation_batches_are_of_nearly_equal_size(records: Path, batch_size: int) -> None:
+    dataset = evaluation_dataset(Manifest.load(records), records, "validation", batch_size)
+    sizes = [len(image) for image, _ in dataset]
+    assert sum(sizes) == 16
+    assert max(sizes) <= batch_size
+    assert max(sizes) - min(sizes) <= 1
+    assert len(sizes) == -(-16 // batch_size)

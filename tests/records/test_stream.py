@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfkd.errors import RecordError
 from tfkd.records import Augmentation, CTRecords, Sampling, decode_case_ids, load
 
 VARIED = Augmentation(elastic=0.05, flip_left_right=True)
@@ -162,3 +163,22 @@ def test_a_training_takes_each_batch_once(records: Path) -> None:
 def test_wrong_numbers_are_refused(records: Path, wrong: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         data_of(records).stream(**wrong)
+
+
+def test_left_out_cases_are_not_drawn(records: Path) -> None:
+    data = data_of(records, leave_out=["volume-0"])
+    assert data.trained_on == ("volume-1",)
+    cases = {
+        case_id
+        for batch in batches(data.stream(), 2 * STEPS)
+        for case_id in decode_case_ids(batch["case_id"])
+    }
+    assert cases == {"volume-1"}
+    half = load(records, batch_size=4, leave_out=["volume-0"])
+    assert half.steps_per_epoch == load(records, batch_size=4).steps_per_epoch // 2
+
+
+@pytest.mark.parametrize("wrong", [["volume-2"], ["volume-0", "volume-1"], ["nobody"]])
+def test_what_cannot_be_left_out_is_named(records: Path, wrong: list[str]) -> None:
+    with pytest.raises(RecordError, match=f"leave_out: .*Received {', '.join(wrong)}"):
+        load(records, leave_out=wrong)

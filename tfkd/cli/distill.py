@@ -37,13 +37,12 @@ class Config(TrainingConfig):
 def run(config: Config) -> None:
     """Distils and says where the student is."""
     start_tensorflow()
-    from tfkd.cli.training import fit, load_data, load_model, parameter_count
+    from tfkd.cli.training import build_network, fit, load_data, load_model, parameter_count
     from tfkd.distillation import Distiller, methods
-    from tfkd.models import build
 
     data = load_data(config)
     # Before the teacher, which draws from the seed too: a plain student starts from these weights.
-    student = build(config.network, data.spec.input_shape, data.num_classes, config.width)
+    student = build_network(config, data)
     teacher = load_model(config.teacher)
     print(f"{student.name}: {parameter_count(student):,} weights")
     print(f"taught by {teacher.name}: {parameter_count(teacher):,} weights")
@@ -57,4 +56,4 @@ def run(config: Config) -> None:
     )
     with naming(config.teacher):
         distiller = Distiller(teacher, student, *losses)
-    print(fit(distiller, student, data, config, "distill"))
+    print(fit(distiller, student, data, config, "distill", {config.teacher: teacher}))

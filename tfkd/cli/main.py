@@ -9,11 +9,13 @@ from collections.abc import Sequence
 
 from tfkd._version import __version__
 from tfkd.cli.config import UsageError, add_arguments, read_config
-from tfkd.errors import TfkdError
+from tfkd.errors import TfkdError, TrainingInterrupted
 
 __all__ = ["main"]
 
 VERBS = ("prepare", "train", "distill", "evaluate", "export", "predict", "report", "demo")
+
+_EX_TEMPFAIL = 75  # of sysexits.h; os.EX_TEMPFAIL is not there on Windows
 
 _EPILOG = """\
 the whole way, on made-up patients:
@@ -36,8 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         Exit status: 0 when done, 1 for an expected error (one line on standard error), 2 for wrong
-        usage, 130 when interrupted. What is unexpected, a bug, ends in its traceback; so does every
-        error where the environment variable TFKD_TRACEBACK is set.
+        usage, 75 when a training was told to stop and can go on (EX_TEMPFAIL, upon which a cluster
+        starts it again), 130 when interrupted. What is unexpected, a bug, ends in its traceback; so
+        does every error where the environment variable TFKD_TRACEBACK is set.
     """
     # TensorFlow's start-up lines say nothing to someone who segments CT.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -48,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verb = importlib.import_module(f"tfkd.cli.{command}")
     try:
         verb.run(read_config(verb.Config, command, given))
+    except TrainingInterrupted as error:
+        print(f"tfkd {command}: {error}; run the same command to go on", file=sys.stderr)
+        return _EX_TEMPFAIL
     except (TfkdError, ValueError, OSError, ImportError) as error:
         if os.environ.get("TFKD_TRACEBACK") or _is_our_import(error):
             raise

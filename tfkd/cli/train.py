@@ -21,10 +21,11 @@ class Config(TrainingConfig):
 def run(config: Config) -> None:
     """Trains and says where the model is."""
     start_tensorflow()
-    from tfkd.cli.training import fit, load_data, parameter_count
-    from tfkd.models import build
+    from tfkd.cli.training import build_network, fit, load_data, parameter_count
+    from tfkd.distillation import Distiller
 
     data = load_data(config)
-    model = build(config.network, data.spec.input_shape, data.num_classes, config.width)
+    model = build_network(config, data)
     print(f"{model.name}: {parameter_count(model):,} weights")
-    print(fit(model, model, data, config, "train"))
+    # Without a teacher it trains from the labels alone, by the same code as a distillation.
+    print(fit(Distiller(None, model), model, data, config, "train"))

@@ -1,12 +1,14 @@
 """What `tfkd train` and `tfkd distill` share: the schedule, the logs and what is kept of a run."""
 
+import contextlib
 import math
-import shutil
+import re
 import sys
 import zipfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from tfkd.cli.config import (
     ConfigError,
@@ -15,19 +17,43 @@ from tfkd.cli.config import (
     option,
     write_config,
 )
+from tfkd.cli.run_record import RUN_RECORD_NAME, RunRecord
 from tfkd.errors import RecordError
-from tfkd.volumes import atomic_path
 
 if TYPE_CHECKING:
     import keras
 
+    from tfkd.callbacks import BestStudent
     from tfkd.records import CTRecords
 
-__all__ = ["MODEL_NAME", "TrainingConfig", "fit", "load_data", "load_model", "parameter_count"]
+__all__ = [
+    "MODEL_NAME",
+    "TrainingConfig",
+    "build_network",
+    "fit",
+    "load_data",
+    "load_model",
+    "parameter_count",
+]
 
 MODEL_NAME = "model.keras"
 HISTORY_NAME = "history.csv"
-BACKUP_NAME = "backup"
+TENSORBOARD_NAME = "tensorboard"
+
+# What an unfinished run holds, and what a kill in the middle of writing one of them leaves.
+_UNFINISHED = {
+    "best.keras",
+    "checkpoint.npz",
+    "checkpoint.npz.partial",
+    "config.toml",
+    HISTORY_NAME,
+    RUN_RECORD_NAME,
+    TENSORBOARD_NAME,
+}
+_LEFT_BY_A_KILL = re.compile(r"\.[0-9a-f]{8}\.(best\.keras|model\.keras|history\.csv|run\.json)")
+
+# A run may go on with other values of these: they do not change what comes of it.
+_FREE = ("out", "checkpoint_minutes", "tensorboard")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +61,7 @@ class TrainingConfig:
     """Settings that `tfkd train` and `tfkd distill` have in common."""
 
     records: Path = option("folder of records made by `tfkd prepare`")
-    out: Path = option("folder for model.keras, history.csv and config.toml")
+    out: Path = option("folder for model.keras, best.keras, history.csv, run.json and config.toml")
     network: str = option("network to train", default="UNet")
     width: float = option("factor on the network's channels", default=1.0)
     epochs: int = option("number of epochs", default=30)
@@ -45,6 +71,29 @@ class TrainingConfig:
     batch_size: int = option("slices per step", default=8)
     learning_rate: float = option("Adam's learning rate, falling along a cosine", default=2e-3)
     augment: bool = option("vary slices at random", default=True)
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = option(
+        "what the trained network computes in; it is saved in float32", default="float32"
+    )
+    ema: float | None = option(
+        "momentum, such as 0.999, of a moving average of the weights, which is validated and kept "
+        "in their place",
+        default=None,
+    )
+    early_stopping: int | None = option(
+        "stop after so many epochs without a better validation Dice", default=None
+    )
+    recalibrate: bool = option(
+        "take the statistics of batch normalisation anew from the training data at the end",
+        default=False,
+    )
+    tensorboard: bool = option(
+        "write curves and slices for TensorBoard (pip install tfkd[tensorboard])", default=False
+    )
+    checkpoint_minutes: float = option(
+        "time between two savings of the state; a killed run goes on from the last one, when the "
+        "same command is given again",
+        default=10.0,
+    )
     seed: int = option("seed of weights, order and variation", default=0)
 
 
@@ -54,31 +103,83 @@ def load_data(config: TrainingConfig) -> "CTRecords":
 
     from tfkd import records
 
-    if config.epochs < 1 or config.learning_rate <= 0:
-        raise ConfigError(
-            "epochs and learning_rate: expected positive numbers, received "
-            f"{config.epochs} and {config.learning_rate}."
-        )
+    _check_settings(config)
     _check_out(config.out)
     keras.utils.set_random_seed(config.seed)
     variation = {} if config.augment else {"augmentation": None}
-    return records.load(
+    data = records.load(
         config.records,
         batch_size=config.batch_size,
         steps_per_epoch=config.steps_per_epoch,
         seed=config.seed,
         **variation,
     )
+    if config.early_stopping is not None and not _has_validation(data):
+        raise ConfigError(
+            f"early_stopping {config.early_stopping}: expected validation cases, but the split of "
+            f"{config.records} has none. Leave it out, or prepare records with --validation."
+        )
+    return data
+
+
+def _check_settings(config: TrainingConfig) -> None:
+    if config.epochs < 1 or config.learning_rate <= 0:
+        raise ConfigError(
+            "epochs and learning_rate: expected positive numbers, received "
+            f"{config.epochs} and {config.learning_rate}."
+        )
+    if config.ema is not None and not 0 < config.ema < 1:
+        raise ConfigError(f"ema: expected a momentum between 0 and 1, received {config.ema}.")
+    if config.early_stopping is not None and config.early_stopping < 1:
+        raise ConfigError(
+            f"early_stopping: expected at least 1 epoch, received {config.early_stopping}."
+        )
+    if config.checkpoint_minutes < 0:
+        raise ConfigError(
+            f"checkpoint_minutes: expected at least 0, received {config.checkpoint_minutes}."
+        )
+    if config.tensorboard:
+        from tfkd.callbacks import require_tensorboard
+
+        require_tensorboard()
 
 
 def _check_out(out: Path) -> None:
     """New, empty, or an unfinished training."""
     found = {path.name for path in out.iterdir()} if out.is_dir() else set()
-    if found - {BACKUP_NAME, HISTORY_NAME, "config.toml"}:
+    left = {name for name in found if _LEFT_BY_A_KILL.fullmatch(name)}
+    if found - _UNFINISHED - left:
         raise RecordError(
             f"{out}: expected a new or empty output folder, found {', '.join(sorted(found))}. "
             "Choose another folder or remove it."
         )
+    for name in left:
+        (out / name).unlink()
+
+
+def _has_validation(data: "CTRecords") -> bool:
+    return bool(data.manifest.splits.get("validation"))
+
+
+def build_network(config: TrainingConfig, data: "CTRecords") -> "keras.Model":
+    """The network that is trained, in the precision that is wished for."""
+    from tfkd.models import build
+
+    with _precision(config.precision):
+        return build(config.network, data.spec.input_shape, data.num_classes, config.width)
+
+
+@contextlib.contextmanager
+def _precision(policy: str) -> Iterator[None]:
+    """Layers that are made inside of the block have this policy."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def parameter_count(model: "keras.Model") -> int:
@@ -114,10 +215,12 @@ def fit(
     data: "CTRecords",
     config: TrainingConfig,
     command: str,
+    teachers: Mapping[Path, "keras.Model"] | None = None,
 ) -> Path:
-    """Trains with Adam and a cosine schedule, and keeps the network of the last epoch.
+    """Trains with Adam and a cosine schedule, and keeps the networks of the last and best epoch.
 
-    An interrupted run goes on from its last finished epoch when the command is given again.
+    A run that was stopped or killed goes on from its last checkpoint when the command is given
+    again, and ends as if nothing had happened.
 
     Args:
         trained: Model whose `fit` is called.
@@ -125,45 +228,81 @@ def fit(
         data: Records.
         config: Settings.
         command: Name of the command, for the resolved config.
+        teachers: Teachers by file, for the record of the run.
 
     Returns:
         Path of the saved model.
+
+    Raises:
+        TrainingInterrupted: Upon SIGTERM, with the state saved.
     """
+    from tfkd.callbacks import BestStudent, RunCheckpoint, fit_resumable, save_network
+
+    checkpoint = RunCheckpoint(config.out)
+    resumed = checkpoint.path.exists()
+    if resumed:
+        check_same_settings(config, command, config.out, free=_FREE)
+    config.out.mkdir(parents=True, exist_ok=True)
+    write_config(config, command, config_path(config.out))
+    position = checkpoint.position if resumed else None
+    record = RunRecord(config.out, command, config, data, teachers or {}, position)
+    _compile(trained, data, config)
+    best = BestStudent(config.out, kept, patience=config.early_stopping)
+    history = fit_resumable(
+        trained,
+        data,
+        config.epochs,
+        folder=config.out,
+        validation_data=data.validation if _has_validation(data) else None,
+        callbacks=_callbacks(config, kept, data, best),
+        every_minutes=config.checkpoint_minutes,
+        verbose="auto" if sys.stdout.isatty() else 2,
+    )
+    if config.recalibrate:
+        from tfkd.distillation import recalibrate_batchnorm
+
+        # The epoch after the last, which is the same in a resumed run.
+        recalibrate_batchnorm(kept, data.stream(config.epochs), data.steps_per_epoch)
+    # The model last: where it lies, the run is finished.
+    record.finish(kept, parameter_count(kept), len(history["loss"]), best)
+    path = config.out / MODEL_NAME
+    save_network(kept, path)
+    checkpoint.remove()
+    return path
+
+
+def _compile(trained: "keras.Model", data: "CTRecords", config: TrainingConfig) -> None:
     import keras
 
     from tfkd.losses import FocalDice
     from tfkd.metrics import SliceDice
 
-    backup = config.out / BACKUP_NAME
-    if backup.exists():
-        check_same_settings(config, command, config.out, free=("out",))
-    config.out.mkdir(parents=True, exist_ok=True)
-    write_config(config, command, config_path(config.out))
     steps = data.steps_per_epoch * config.epochs
     schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps, alpha=1e-3)
+    averaging = {} if config.ema is None else {"use_ema": True, "ema_momentum": config.ema}
     trained.compile(
-        optimizer=keras.optimizers.Adam(schedule),
+        optimizer=keras.optimizers.Adam(schedule, **averaging),
         loss=FocalDice(),
         metrics=[SliceDice(data.num_classes)],
     )
     # Otherwise the first step makes the optimizer's variables, and TensorFlow traces it twice.
     trained.optimizer.build(trained.trainable_variables)
-    callbacks = [
-        keras.callbacks.BackupAndRestore(str(backup), delete_checkpoint=False),
-        keras.callbacks.CSVLogger(str(config.out / HISTORY_NAME), append=backup.exists()),
-    ]
-    has_validation = bool(data.manifest.splits.get("validation"))
-    trained.fit(
-        data.train,
-        validation_data=data.validation if has_validation else None,
-        epochs=config.epochs,
-        callbacks=callbacks,
-        shuffle=False,  # the records are; Keras would warn that it does not
-        verbose="auto" if sys.stdout.isatty() else 2,
-    )
-    path = config.out / MODEL_NAME
-    with atomic_path(path) as temporary:
-        # Without the state of the optimizer, which is twice as large as the network.
-        keras.Model(kept.inputs[0], kept.outputs[0], name=kept.name).save(temporary)
-    shutil.rmtree(backup)
-    return path
+
+
+def _callbacks(
+    config: TrainingConfig, kept: "keras.Model", data: "CTRecords", best: "BestStudent"
+) -> list[Any]:
+    import keras
+
+    from tfkd.callbacks import AverageWeights, HistoryFile, SliceImages, telling_slices
+
+    callbacks: list[Any] = [best, HistoryFile(config.out / HISTORY_NAME)]
+    if config.ema is not None:
+        callbacks.append(AverageWeights())
+    if config.tensorboard:
+        folder = config.out / TENSORBOARD_NAME
+        callbacks.append(keras.callbacks.TensorBoard(str(folder), write_graph=False))
+        if _has_validation(data):
+            examples = telling_slices(data.examples("validation"), data.num_classes)
+            callbacks.append(SliceImages(folder, kept, examples, data.spec))
+    return callbacks

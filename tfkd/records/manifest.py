@@ -152,6 +152,33 @@ class Manifest:
             )
         return tuple(case for case in self.cases if case.case_id in wanted)
 
+    def folds(self, count: int) -> tuple[tuple[str, ...], ...]:
+        """The training cases in `count` parts, patients undivided.
+
+        For teachers that are trained with one part left out each (`load(leave_out=...)`), so that
+        every case has a teacher that did not see it.
+
+        Args:
+            count: Number of parts, 2 up to the number of training patients.
+
+        Returns:
+            Case ids of each part. Patients are dealt out in turn, in the manifest's order.
+
+        Raises:
+            RecordError: If the count is out of range, or the training split empty.
+        """
+        cases = self.cases_of("train")
+        patients = list(dict.fromkeys(case.patient_id for case in cases))
+        if not 2 <= count <= len(patients):
+            raise RecordError(
+                f"folds: expected 2 up to the {len(patients)} training patients, received {count}."
+            )
+        fold_of = {patient: k % count for k, patient in enumerate(patients)}
+        return tuple(
+            tuple(case.case_id for case in cases if fold_of[case.patient_id] == fold)
+            for fold in range(count)
+        )
+
     def shards_of(self, split: str) -> tuple[Shard, ...]:
         """The shards of a split, in order; none for an empty split."""
         return tuple(shard for shard in self.shards if shard.split == split)

@@ -106,33 +106,41 @@ def training_dataset(manifest: Manifest, folder: Path, plan: TrainingPlan) -> tf
 def evaluation_dataset(
     manifest: Manifest, folder: Path, split: str, batch_size: int
 ) -> tf.data.Dataset:
-    """Every slice of a split once, in order and unaltered; the last batch may be smaller.
+    """Every slice of a split once, in order and unaltered.
+
+    The batches are as few as the size allows and of equal sizes, but for one slice: a last one of a
+    slice or two could not be shared out to the replicas of a `tf.distribute` strategy. Each of
+    several workers is given all of them, so that all have the same number of steps.
 
     Args:
         manifest: The records' manifest.
         folder: Their folder.
         split: The split.
-        batch_size: Slices per batch.
+        batch_size: Slices per batch, at most.
 
     Returns:
         Batches of image float32 (N, H, W, C) and mask int32 (N, H, W).
     """
-    batches = -(-manifest.slices_of(split) // batch_size)
+    slices = manifest.slices_of(split)
+    batches = -(-slices // batch_size)
+    size, larger = divmod(slices, batches)
 
-    def decode(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        slices = decode_batch(records, manifest.spec, manifest.case_id_length)
-        return window_tf(slices["image"], manifest.spec), slices["mask"]
+    def decode(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        decoded = decode_batch(encoded, manifest.spec, manifest.case_id_length)
+        return window_tf(decoded["image"], manifest.spec), decoded["mask"]
 
     paths = [str(folder / shard.file) for shard in manifest.shards_of(split)]
+    records = tf.data.TFRecordDataset(paths)
+    first = (size + 1) * larger
     dataset = (
-        tf.data.TFRecordDataset(paths)
-        .batch(batch_size)
+        records.take(first)
+        .batch(size + 1)
+        .concatenate(records.skip(first).batch(size))
         .map(decode, num_parallel_calls=tf.data.AUTOTUNE)
         .apply(tf.data.experimental.assert_cardinality(batches))
         .prefetch(tf.data.AUTOTUNE)
     )
-    # By batches, not by files: with few shards some worker would be left without any.
-    return with_sharding(dataset, tf.data.experimental.AutoShardPolicy.DATA)
+    return with_sharding(dataset, tf.data.experimental.AutoShardPolicy.OFF)
 
 
 def with_sharding(

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,13 +116,13 @@ class CTRecords:
 
     @functools.cached_property
     def validation(self) -> tf.data.Dataset:
-        """Every validation slice in order, without variation; the last batch may be smaller."""
+        """Every validation slice in order, without variation, in batches of nearly equal size."""
         self.manifest.cases_of("validation")
         return evaluation_dataset(self.manifest, self.folder, "validation", self.batch_size)
 
     @functools.cached_property
     def test(self) -> tf.data.Dataset:
-        """Every test slice in order, without variation; the last batch may be smaller."""
+        """Every test slice in order, without variation, in batches of nearly equal size."""
         self.manifest.cases_of("test")
         return evaluation_dataset(self.manifest, self.folder, "test", self.batch_size)
 
@@ -140,6 +140,12 @@ class CTRecords:
     def num_classes(self) -> int:
         """Number of classes, the background included."""
         return self.manifest.num_classes
+
+    @property
+    def trained_on(self) -> tuple[str, ...]:
+        """Ids of the cases that training batches are drawn from."""
+        cases = self.manifest.cases_of("train")
+        return tuple(case.case_id for case in cases if case.case_id not in self.training.leave_out)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -232,6 +238,7 @@ def load(
     sampling: Sampling | None = None,
     steps_per_epoch: int | None = None,
     seed: int = 0,
+    leave_out: Collection[str] = (),
     verify: bool = False,
 ) -> CTRecords:
     """Loads what `prepare` wrote.
@@ -243,13 +250,16 @@ def load(
         sampling: How often slices of each class are shown; None for the defaults of `Sampling`.
         steps_per_epoch: Training batches per epoch; None for as many slices as the split has.
         seed: Seed of order, sampling and augmentation.
+        leave_out: Training cases (ids) not to draw training batches from, such as one of
+            `Manifest.folds`, about which a teacher is to stay honest.
         verify: Whether to compare every shard's checksum (reads all of them once).
 
     Returns:
         The data; a split's dataset is built when it is first used.
 
     Raises:
-        RecordError: If the manifest or a shard is missing, damaged or of another version.
+        RecordError: If the manifest or a shard is missing, damaged or of another version, or if
+            `leave_out` names a case that is not in the training split, or all of them.
         ValueError: If `batch_size` or `steps_per_epoch` is not positive.
 
     Example:
@@ -264,9 +274,30 @@ def load(
     folder = Path(folder)
     manifest = Manifest.load(folder)
     _check_shards(manifest, folder, verify)
-    steps = steps_per_epoch or max(1, manifest.slices_of("train") // batch_size)
-    plan = TrainingPlan(batch_size, steps, sampling or Sampling(), augmentation, seed)
+    left_out = _checked_leave_out(manifest, leave_out)
+    slices = manifest.slices_of("train") - sum(manifest.case(one).slices for one in left_out)
+    plan = TrainingPlan(
+        batch_size,
+        steps_per_epoch or max(1, slices // batch_size),
+        sampling or Sampling(),
+        augmentation,
+        seed,
+        left_out,
+    )
     return CTRecords(folder, manifest, batch_size, plan)
+
+
+def _checked_leave_out(manifest: Manifest, leave_out: Collection[str]) -> frozenset[str]:
+    if not leave_out:
+        return frozenset()
+    cases = {case.case_id for case in manifest.cases_of("train")}
+    unknown = sorted(set(leave_out) - cases)
+    if unknown or cases <= set(leave_out):
+        raise RecordError(
+            f"leave_out: expected some, not all, of the training cases {', '.join(sorted(cases))}. "
+            f"Received {', '.join(sorted(leave_out))}."
+        )
+    return frozenset(leave_out)
 
 
 def _check_shards(manifest: Manifest, folder: Path, verify: bool) -> None:

@@ -30,6 +30,7 @@ class TrainingPlan:
         sampling: Shares of the classes.
         augmentation: Variation of the slices, or None.
         seed: Seed of order, sampling and augmentation.
+        leave_out: Ids of training cases that are not drawn from.
     """
 
     batch_size: int
@@ -37,6 +38,7 @@ class TrainingPlan:
     sampling: Sampling
     augmentation: Augmentation | None
     seed: int
+    leave_out: frozenset[str] = frozenset()
 
 
 class SliceSampler:
@@ -65,7 +67,9 @@ class SliceSampler:
         )
         # One more per shard than an epoch takes, for what rounding may lose in each shard.
         total = plan.batch_size * plan.steps + len(shards)
-        copies = expected_copies(_labels_in_shard_order(manifest), total, plan.sampling)
+        labels, drawn = _labels_in_shard_order(manifest, plan.leave_out)
+        copies = np.zeros(len(labels))
+        copies[drawn] = expected_copies([labels[k] for k in drawn], total, plan.sampling)
         # Slice i is due as often as a multiple of 1, moved by a random offset, lies between edges
         # i and i + 1: on average `copies[i]` times, and never more than one off.
         self._edges = tf.constant(np.concatenate([[0.0], np.cumsum(copies)]))
@@ -146,10 +150,15 @@ def _repeat(
     return copies, tf.stack([tf.fill(tf.shape(own), seed), own], axis=1)
 
 
-def _labels_in_shard_order(manifest: Manifest) -> list[tuple[int, ...]]:
-    return [
-        labels
+def _labels_in_shard_order(
+    manifest: Manifest, leave_out: frozenset[str]
+) -> tuple[list[tuple[int, ...]], list[int]]:
+    """The labels of every training slice, and the numbers of those to draw from."""
+    cases = [
+        manifest.case(case_id)
         for shard in manifest.shards_of("train")
         for case_id in shard.case_ids
-        for labels in manifest.case(case_id).labels_per_slice
     ]
+    of_slice = [(case.case_id, labels) for case in cases for labels in case.labels_per_slice]
+    drawn = [k for k, (case_id, _) in enumerate(of_slice) if case_id not in leave_out]
+    return [labels for _, labels in of_slice], drawn
