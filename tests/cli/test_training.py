@@ -36,7 +36,7 @@ def test_plain_and_distilled_student_start_from_the_same_weights(
         fitted[0].save(teacher)
     distill.run(
         distill.Config(
-            records=records, out=tmp_path / "distilled", teacher=teacher, seed=3, **SMALL
+            records=records, out=tmp_path / "distilled", teacher=(teacher,), seed=3, **SMALL
         )
     )
     _, plain, distilled = fitted

@@ -36,7 +36,8 @@ def fit_resumable(
     folder: str | os.PathLike[str],
     validation_data: Any = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
-    every_minutes: float = 10.0,
+    every_minutes: float | None = 10.0,
+    writes: bool = True,
     **fit_arguments: Any,
 ) -> dict[str, list[float]]:
     """Trains a compiled model; called again after a kill, it continues from the last checkpoint.
@@ -58,6 +59,7 @@ def fit_resumable(
         validation_data: As in `keras.Model.fit`.
         callbacks: Further callbacks. A `ResumableCallback` is told what was before.
         every_minutes: Time between two checkpoints in mid-epoch; see `RunCheckpoint`.
+        writes: Whether this process writes the checkpoint; of several workers, the first does.
         **fit_arguments: Further arguments of `keras.Model.fit`.
 
     Returns:
@@ -74,7 +76,7 @@ def fit_resumable(
         ...                         validation_data=data.validation)
     """
     _check_can_stop(callbacks, validation_data)
-    checkpoint = RunCheckpoint(folder, every_minutes)
+    checkpoint = RunCheckpoint(folder, every_minutes, writes=writes)
     steps = data.steps_per_epoch
     checkpoint.check_steps_per_epoch(steps)
 

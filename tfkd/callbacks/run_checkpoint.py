@@ -51,7 +51,9 @@ class RunCheckpoint(keras.callbacks.Callback):
     Args:
         folder: Folder for `checkpoint.npz`.
         every_minutes: Time between two saves in mid-epoch, looked at after each step; 0 saves after
-            each.
+            each. None saves at the end of an epoch only, as several workers must: they read the
+            state together, and their clocks differ.
+        writes: Whether this process writes the file, or another worker does.
 
     Raises:
         ValueError: If `every_minutes` is negative.
@@ -63,14 +65,21 @@ class RunCheckpoint(keras.callbacks.Callback):
 
     FILE_NAME = "checkpoint.npz"
 
-    def __init__(self, folder: str | os.PathLike[str], every_minutes: float = 10.0) -> None:
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        every_minutes: float | None = 10.0,
+        *,
+        writes: bool = True,
+    ) -> None:
         super().__init__()
-        if every_minutes < 0:
+        if every_minutes is not None and every_minutes < 0:
             raise ValueError(
                 f"Expected every_minutes of at least 0. Received: every_minutes={every_minutes}"
             )
         self.path = Path(folder) / self.FILE_NAME
         self.every_minutes = every_minutes
+        self._writes = writes
         self._rows: list[dict[str, float]] = []
         self._resumed: Position | None = None
         self._start = Position()
@@ -89,6 +98,8 @@ class RunCheckpoint(keras.callbacks.Callback):
     @property
     def rows(self) -> list[dict[str, float]]:
         """Logs of every finished epoch of the saved training."""
+        if not self._writes and self._rows:
+            return self._rows  # the file may be a moment behind
         return read_facts(self.path)["rows"] if self.path.exists() else []
 
     def check_steps_per_epoch(self, steps: int) -> None:
@@ -152,9 +163,12 @@ class RunCheckpoint(keras.callbacks.Callback):
         step = self._first_step + batch + 1
         if step >= self._steps:
             return
-        if self._stop_requested or time.monotonic() - self._saved_at >= 60 * self.every_minutes:
+        where = f"after step {step} of {self._steps} of epoch {self._epoch}"
+        if self.every_minutes is None:
+            self._stop_if_requested(f"{where}, whose begin is what was saved last")
+        elif self._stop_requested or self._is_time(self.every_minutes):
             self._save(Position(self._epoch, step))
-            self._stop_if_requested(f"after step {step} of {self._steps} of epoch {self._epoch}")
+            self._stop_if_requested(where)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Saves."""
@@ -166,6 +180,9 @@ class RunCheckpoint(keras.callbacks.Callback):
     def _first_step(self) -> int:
         """Steps of the running epoch that an earlier `fit` has done."""
         return self._start.step if self._epoch == self._start.epoch else 0
+
+    def _is_time(self, every_minutes: float) -> bool:
+        return time.monotonic() - self._saved_at >= 60 * every_minutes
 
     def _stop_if_requested(self, where: str) -> None:
         if self._stop_requested:
@@ -191,7 +208,8 @@ class RunCheckpoint(keras.callbacks.Callback):
             "variables": {name: _described(listed) for name, listed in variables.items()},
         }
         arrays = {name: [ops.convert_to_numpy(v) for v in vs] for name, vs in variables.items()}
-        write_checkpoint(self.path, facts, arrays)
+        if self._writes:
+            write_checkpoint(self.path, facts, arrays)
         self._saved_at = time.monotonic()
 
     def _restore(self, name: str) -> dict[str, Any]:

@@ -138,7 +138,7 @@ def _train(config: Config, models: dict[str, Path]) -> None:
         distill.run(
             distill.Config(
                 out=models["distilled_student"],
-                teacher=teacher,
+                teacher=(teacher,),
                 prediction_weight=config.prediction_weight,
                 balanced=True,
                 importance_weight=config.importance_weight,

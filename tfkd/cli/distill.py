@@ -1,16 +1,27 @@
-"""`tfkd distill`: a student under a teacher."""
+"""`tfkd distill`: a student under one or several teachers."""
 
+import json
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from tfkd.cli.config import option
+from tfkd.cli.config import ConfigError, option
 from tfkd.cli.naming import naming
-from tfkd.cli.tensorflow_start import start_tensorflow
+from tfkd.cli.progress import progress_bar
+from tfkd.cli.run_record import RUN_RECORD_NAME
+from tfkd.cli.strategy import is_chief, start_strategy
 from tfkd.cli.training import TrainingConfig
 from tfkd.models import STUDENTS, TEACHERS
 
-SUMMARY = "Train a student from labels and from a trained teacher."
+if TYPE_CHECKING:
+    import keras
+
+    from tfkd.distillation import Distiller, Teachers
+    from tfkd.records import CTRecords
+
+SUMMARY = "Train a student from labels and from one or several trained teachers."
 EXAMPLE = "tfkd distill records/lits runs/student --teacher runs/teacher/model.keras --network ENet"
 
 
@@ -18,7 +29,7 @@ EXAMPLE = "tfkd distill records/lits runs/student --teacher runs/teacher/model.k
 class Config(TrainingConfig):
     """Settings of `tfkd distill`; the losses and weights are those of the paper."""
 
-    teacher: Path = option("trained teacher, .keras", flag="--teacher")
+    teacher: tuple[Path, ...] = option("trained teachers, .keras", flag="--teacher")
     network: str = option(f"student: one of {', '.join(STUDENTS + TEACHERS)}", default="ENet")
     prediction_weight: float = option("weight of the prediction map loss", default=0.1)
     balanced: bool = option(
@@ -32,21 +43,60 @@ class Config(TrainingConfig):
     taps: tuple[str, ...] = option(
         "layers, of both networks, that are compared", default=("tap_low", "tap_high")
     )
+    ramp_epochs: float = option(
+        "epochs over which the distillation losses' weights rise from 0 to their values",
+        default=0.0,
+    )
+    teacher_weighting: Literal["mean", "confidence"] = option(
+        "several teachers: equal shares, or by how sure each is of the labels", default="mean"
+    )
+    held_out: bool = option(
+        "teach each case only by teachers that were not trained on it, by the run.json beside "
+        "each; see `tfkd train --folds`",
+        default=False,
+    )
+    cache_teacher: bool = option(
+        "run the teachers once over the training slices and keep what the losses need beside the "
+        "records, so that a step costs what the student alone costs",
+        default=False,
+    )
+    log_gradient_share: bool = option(
+        "log each loss's share in the gradient; costs a backward pass for every loss",
+        default=False,
+    )
 
 
 def run(config: Config) -> None:
     """Distils and says where the student is."""
-    start_tensorflow()
+    strategy = start_strategy(config.strategy)
     from tfkd.cli.training import build_network, fit, load_data, load_model, parameter_count
-    from tfkd.distillation import Distiller, methods
+    from tfkd.distillation import FreezeCheck
 
     data = load_data(config)
-    # Before the teacher, which draws from the seed too: a plain student starts from these weights.
-    student = build_network(config, data)
-    teacher = load_model(config.teacher)
+    with strategy.scope():
+        # Before the teachers, which draw from the seed too: a plain student starts from these
+        # weights.
+        student = build_network(config, data)
+        teachers = {path: load_model(path) for path in config.teacher}
+        distiller = _distiller(config, data, teachers, student)
     print(f"{student.name}: {parameter_count(student):,} weights")
-    print(f"taught by {teacher.name}: {parameter_count(teacher):,} weights")
-    losses = methods.emkd(
+    for teacher in teachers.values():
+        print(f"taught by {teacher.name}: {parameter_count(teacher):,} weights")
+    if config.cache_teacher:
+        data = _cached(distiller, data)
+    check = FreezeCheck(*teachers.values())
+    print(fit(distiller, student, data, config, "distill", teachers, [check]))
+
+
+def _distiller(
+    config: Config,
+    data: "CTRecords",
+    teachers: dict[Path, "keras.Model"],
+    student: "keras.Model",
+) -> "Distiller":
+    from tfkd.distillation import Distiller, methods
+
+    losses, weights = methods.emkd(
         config.prediction_weight,
         config.importance_weight,
         config.region_weight,
@@ -54,6 +104,57 @@ def run(config: Config) -> None:
         variant=config.region_variant,
         taps=config.taps,
     )
-    with naming(config.teacher):
-        distiller = Distiller(teacher, student, *losses)
-    print(fit(distiller, student, data, config, "distill", {config.teacher: teacher}))
+    for path, teacher in teachers.items():
+        with naming(path):
+            Distiller(teacher, student, losses)  # an error names the file that is at fault
+    return Distiller(
+        _teachers(config, list(teachers.values())),
+        student,
+        losses,
+        _ramped(config, weights, data.steps_per_epoch),
+        log_gradient_share=config.log_gradient_share,
+    )
+
+
+def _teachers(config: Config, models: "Sequence[keras.Model]") -> "keras.Model | Teachers":
+    from tfkd.distillation import Teachers
+
+    if len(models) == 1 and not config.held_out:
+        return models[0]
+    trained_on = [_trained_on(path) for path in config.teacher] if config.held_out else None
+    return Teachers(models, config.teacher_weighting, trained_on)
+
+
+def _trained_on(teacher: Path) -> list[str]:
+    """The cases that a teacher has seen, by the record of its run."""
+    path = teacher.with_name(RUN_RECORD_NAME)
+    try:
+        return list(json.loads(path.read_text(encoding="utf-8"))["trained_on"])
+    except (OSError, KeyError, ValueError) as error:
+        raise ConfigError(
+            f"{path}: expected the record of the run that made {teacher.name}, which says on "
+            "which cases it was trained, found none. Train the teacher with `tfkd train`, or "
+            "leave out held_out."
+        ) from error
+
+
+def _ramped(config: Config, weights: list[float], steps_per_epoch: int) -> list[Any]:
+    if config.ramp_epochs < 0:
+        raise ConfigError(f"ramp_epochs: expected 0 or more, received {config.ramp_epochs}.")
+    steps = round(config.ramp_epochs * steps_per_epoch)
+    if not steps:
+        return list(weights)
+    from keras.optimizers.schedules import PolynomialDecay
+
+    return [PolynomialDecay(0.0, steps, end_learning_rate=weight) for weight in weights]
+
+
+def _cached(distiller: "Distiller", data: "CTRecords") -> "CTRecords":
+    from tfkd.distillation import cache_teacher, teacher_cache_folder
+
+    if not is_chief():
+        finished = teacher_cache_folder(distiller, data) / "cache.json"
+        while not finished.exists():  # the first worker writes it
+            time.sleep(1)
+    with progress_bar("teacher cache") as progress:
+        return cache_teacher(distiller, data, progress=progress)

@@ -65,7 +65,7 @@ class RunRecord:
                 **{name: version(name) for name in ("tensorflow", "keras", "numpy")},
             },
             "manifest_sha256": sha256_of(data.folder / "manifest.json"),
-            "trained_on": [case.case_id for case in data.manifest.cases_of("train")],
+            "trained_on": list(data.trained_on),
             "teachers": [
                 {"file": str(path), "fingerprint": fingerprint(model)}
                 for path, model in teachers.items()

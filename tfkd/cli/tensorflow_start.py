@@ -4,21 +4,33 @@ import logging
 import os
 import sys
 import tempfile
+from collections.abc import Callable
+from typing import Any
 
 __all__ = ["start_tensorflow"]
 
 
-def start_tensorflow() -> None:
+def start_tensorflow(set_up: Callable[[], Any] | None = None) -> Any:
     """Imports TensorFlow and finds its devices, with standard error turned away meanwhile.
 
     The lines come from C++, before any logging is set up. What was said is shown if the start
     fails.
+
+    Args:
+        set_up: Called after the import and before the devices are found.
+
+    Returns:
+        What `set_up` returned.
     """
+    made = None
     if "tensorflow" not in sys.modules:
-        _start_quietly()
+        made = _start_quietly(set_up)
+    elif set_up is not None:
+        made = set_up()
     import tensorflow as tf
 
     tf.get_logger().addFilter(_is_news)
+    return made
 
 
 def _is_news(record: logging.LogRecord) -> bool:
@@ -26,7 +38,7 @@ def _is_news(record: logging.LogRecord) -> bool:
     return "retracing" not in record.getMessage()
 
 
-def _start_quietly() -> None:
+def _start_quietly(set_up: Callable[[], Any] | None) -> Any:
     sys.stderr.flush()
     terminal = os.dup(2)
     with tempfile.TemporaryFile("w+") as said:
@@ -34,7 +46,9 @@ def _start_quietly() -> None:
         try:
             import tensorflow as tf
 
+            made = None if set_up is None else set_up()
             tf.config.list_logical_devices()
+            return made
         except BaseException:
             said.seek(0)
             os.write(terminal, said.read().encode())

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from tfkd.cli.config import option
-from tfkd.cli.tensorflow_start import start_tensorflow
+from tfkd.cli.config import ConfigError, option
+from tfkd.cli.strategy import start_strategy
 from tfkd.cli.training import TrainingConfig
 from tfkd.models import STUDENTS, TEACHERS
+from tfkd.records import Manifest
 
 SUMMARY = "Train a network on records: a teacher, or a student without one for comparison."
 EXAMPLE = "tfkd train records/lits runs/teacher --network UNet --epochs 30"
@@ -16,16 +17,36 @@ class Config(TrainingConfig):
     """Settings of `tfkd train`."""
 
     network: str = option(f"one of {', '.join(TEACHERS + STUDENTS)}", default="UNet")
+    folds: int | None = option(
+        "deal the training patients out to so many folds, for teachers of which each leaves one "
+        "out; see `tfkd distill --held-out`",
+        default=None,
+    )
+    fold: int = option("with --folds: the fold to leave out, from 0", default=0)
 
 
 def run(config: Config) -> None:
     """Trains and says where the model is."""
-    start_tensorflow()
+    strategy = start_strategy(config.strategy)
     from tfkd.cli.training import build_network, fit, load_data, parameter_count
     from tfkd.distillation import Distiller
 
-    data = load_data(config)
-    model = build_network(config, data)
+    data = load_data(config, _left_out(config))
+    with strategy.scope():
+        model = build_network(config, data)
+        # Without a teacher it trains from the labels alone, by the same code as a distillation.
+        trained = Distiller(None, model)
     print(f"{model.name}: {parameter_count(model):,} weights")
-    # Without a teacher it trains from the labels alone, by the same code as a distillation.
-    print(fit(Distiller(None, model), model, data, config, "train"))
+    print(fit(trained, model, data, config, "train"))
+
+
+def _left_out(config: Config) -> tuple[str, ...]:
+    if config.folds is None:
+        return ()
+    folds = Manifest.load(config.records).folds(config.folds)
+    if not 0 <= config.fold < config.folds:
+        raise ConfigError(
+            f"fold: expected 0 to {config.folds - 1}, of {config.folds} folds, received "
+            f"{config.fold}."
+        )
+    return folds[config.fold]

@@ -4,8 +4,9 @@ import contextlib
 import math
 import re
 import sys
+import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +19,7 @@ from tfkd.cli.config import (
     write_config,
 )
 from tfkd.cli.run_record import RUN_RECORD_NAME, RunRecord
+from tfkd.cli.strategy import StrategyName, is_chief, leaving_with_the_others
 from tfkd.errors import RecordError
 
 if TYPE_CHECKING:
@@ -94,10 +96,15 @@ class TrainingConfig:
         "same command is given again",
         default=10.0,
     )
+    strategy: StrategyName = option(
+        "what to train on: one device; mirrored, every GPU of this machine; multi_worker, the "
+        "processes listed in TF_CONFIG, each of which runs this command. The batch is shared out",
+        default="one_device",
+    )
     seed: int = option("seed of weights, order and variation", default=0)
 
 
-def load_data(config: TrainingConfig) -> "CTRecords":
+def load_data(config: TrainingConfig, leave_out: Sequence[str] = ()) -> "CTRecords":
     """Records of a run, and all seeds set."""
     import keras
 
@@ -112,6 +119,7 @@ def load_data(config: TrainingConfig) -> "CTRecords":
         batch_size=config.batch_size,
         steps_per_epoch=config.steps_per_epoch,
         seed=config.seed,
+        leave_out=leave_out,
         **variation,
     )
     if config.early_stopping is not None and not _has_validation(data):
@@ -216,6 +224,7 @@ def fit(
     config: TrainingConfig,
     command: str,
     teachers: Mapping[Path, "keras.Model"] | None = None,
+    callbacks: Sequence["keras.callbacks.Callback"] = (),
 ) -> Path:
     """Trains with Adam and a cosine schedule, and keeps the networks of the last and best epoch.
 
@@ -229,46 +238,85 @@ def fit(
         config: Settings.
         command: Name of the command, for the resolved config.
         teachers: Teachers by file, for the record of the run.
+        callbacks: Further callbacks.
 
     Returns:
         Path of the saved model.
 
     Raises:
-        TrainingInterrupted: Upon SIGTERM, with the state saved.
+        TrainingInterrupted: Upon SIGTERM, with the state saved, or if another worker is gone.
     """
-    from tfkd.callbacks import BestStudent, RunCheckpoint, fit_resumable, save_network
+    from tfkd.callbacks import BestStudent, RunCheckpoint, fit_resumable
 
     checkpoint = RunCheckpoint(config.out)
     resumed = checkpoint.path.exists()
     if resumed:
         check_same_settings(config, command, config.out, free=_FREE)
-    config.out.mkdir(parents=True, exist_ok=True)
-    write_config(config, command, config_path(config.out))
-    position = checkpoint.position if resumed else None
-    record = RunRecord(config.out, command, config, data, teachers or {}, position)
-    _compile(trained, data, config)
-    best = BestStudent(config.out, kept, patience=config.early_stopping)
-    history = fit_resumable(
-        trained,
-        data,
-        config.epochs,
-        folder=config.out,
-        validation_data=data.validation if _has_validation(data) else None,
-        callbacks=_callbacks(config, kept, data, best),
-        every_minutes=config.checkpoint_minutes,
-        verbose="auto" if sys.stdout.isatty() else 2,
-    )
+    # Every worker trains, validates and decides alike; what all but the first write is thrown away.
+    with contextlib.ExitStack() as stack:
+        out = config.out
+        if not is_chief():
+            out = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        out.mkdir(parents=True, exist_ok=True)
+        write_config(config, command, config_path(out))
+        position = checkpoint.position if resumed else None
+        record = RunRecord(out, command, config, data, teachers or {}, position)
+        _compile(trained, data, config)
+        best = BestStudent(out, kept, patience=config.early_stopping)
+        stack.enter_context(leaving_with_the_others(config.strategy))
+        history = fit_resumable(
+            trained,
+            _shared(trained, data, config),
+            config.epochs,
+            folder=config.out,
+            validation_data=data.validation if _has_validation(data) else None,
+            callbacks=[*_callbacks(config, out, kept, data, best), *callbacks],
+            every_minutes=None if config.strategy == "multi_worker" else config.checkpoint_minutes,
+            writes=is_chief(),
+            verbose=_verbosity(),
+        )
+        if is_chief():
+            _keep(kept, data, config, record, best, len(history["loss"]))
+            checkpoint.remove()
+    return config.out / MODEL_NAME
+
+
+def _keep(
+    kept: "keras.Model",
+    data: "CTRecords",
+    config: TrainingConfig,
+    record: RunRecord,
+    best: "BestStudent",
+    epochs: int,
+) -> None:
+    """Writes the record and the last network."""
+    from tfkd.callbacks import save_network
+    from tfkd.models import as_float32
+
+    network = as_float32(kept)
     if config.recalibrate:
         from tfkd.distillation import recalibrate_batchnorm
 
         # The epoch after the last, which is the same in a resumed run.
-        recalibrate_batchnorm(kept, data.stream(config.epochs), data.steps_per_epoch)
+        recalibrate_batchnorm(network, data.stream(config.epochs), data.steps_per_epoch)
     # The model last: where it lies, the run is finished.
-    record.finish(kept, parameter_count(kept), len(history["loss"]), best)
-    path = config.out / MODEL_NAME
-    save_network(kept, path)
-    checkpoint.remove()
-    return path
+    record.finish(network, parameter_count(network), epochs, best)
+    save_network(network, config.out / MODEL_NAME)
+
+
+def _shared(trained: "keras.Model", data: "CTRecords", config: TrainingConfig) -> Any:
+    """The records, dealt out to the replicas where there are several."""
+    if config.strategy == "one_device":
+        return data
+    from tfkd.records import SharedRecords
+
+    return SharedRecords(data, trained.distribute_strategy)
+
+
+def _verbosity() -> str | int:
+    if not is_chief():
+        return 0
+    return "auto" if sys.stdout.isatty() else 2
 
 
 def _compile(trained: "keras.Model", data: "CTRecords", config: TrainingConfig) -> None:
@@ -280,27 +328,32 @@ def _compile(trained: "keras.Model", data: "CTRecords", config: TrainingConfig) 
     steps = data.steps_per_epoch * config.epochs
     schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps, alpha=1e-3)
     averaging = {} if config.ema is None else {"use_ema": True, "ema_momentum": config.ema}
-    trained.compile(
-        optimizer=keras.optimizers.Adam(schedule, **averaging),
-        loss=FocalDice(),
-        metrics=[SliceDice(data.num_classes)],
-    )
+    with trained.distribute_strategy.scope():
+        trained.compile(
+            optimizer=keras.optimizers.Adam(schedule, **averaging),
+            loss=FocalDice(),
+            metrics=[SliceDice(data.num_classes)],
+        )
     # Otherwise the first step makes the optimizer's variables, and TensorFlow traces it twice.
     trained.optimizer.build(trained.trainable_variables)
 
 
 def _callbacks(
-    config: TrainingConfig, kept: "keras.Model", data: "CTRecords", best: "BestStudent"
+    config: TrainingConfig,
+    out: Path,
+    kept: "keras.Model",
+    data: "CTRecords",
+    best: "BestStudent",
 ) -> list[Any]:
     import keras
 
     from tfkd.callbacks import AverageWeights, HistoryFile, SliceImages, telling_slices
 
-    callbacks: list[Any] = [best, HistoryFile(config.out / HISTORY_NAME)]
+    callbacks: list[Any] = [best, HistoryFile(out / HISTORY_NAME)]
     if config.ema is not None:
         callbacks.append(AverageWeights())
     if config.tensorboard:
-        folder = config.out / TENSORBOARD_NAME
+        folder = out / TENSORBOARD_NAME
         callbacks.append(keras.callbacks.TensorBoard(str(folder), write_graph=False))
         if _has_validation(data):
             examples = telling_slices(data.examples("validation"), data.num_classes)

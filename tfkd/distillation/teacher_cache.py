@@ -15,7 +15,20 @@ from tfkd.models.fingerprint import fingerprint
 if TYPE_CHECKING:
     from tfkd.records import CTRecords
 
-__all__ = ["cache_teacher"]
+__all__ = ["cache_teacher", "teacher_cache_folder"]
+
+
+def teacher_cache_folder(distiller: Distiller, data: "CTRecords") -> Path:
+    """Where `cache_teacher` keeps its values if not told: a folder in that of the records.
+
+    It is named for the teachers and the losses, so that different ones lie beside each other.
+
+    Args:
+        distiller: The Distiller.
+        data: Records.
+    """
+    text = json.dumps(_key(distiller), sort_keys=True)
+    return data.folder / "teacher_cache" / hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def cache_teacher(
@@ -68,10 +81,7 @@ def cache_teacher(
             "Expected a distiller with a teacher and distillation losses, whose values can be "
             "kept. Received one without."
         )
-    key = _key(distiller)
-    if folder is None:
-        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-        folder = data.folder / "teacher_cache" / digest[:16]
+    folder = teacher_cache_folder(distiller, data) if folder is None else folder
     summarize = _compiled(distiller, data.spec.input_shape)
 
     def compute(
@@ -82,7 +92,12 @@ def cache_teacher(
         return {name: keras.ops.convert_to_numpy(value) for name, value in named.items()}
 
     path = write_slice_cache(
-        data, folder, compute, key=key, batch_size=data.batch_size, progress=progress
+        data,
+        folder,
+        compute,
+        key=_key(distiller),
+        batch_size=data.batch_size,
+        progress=progress,
     )
     return data.with_cache(path)
 

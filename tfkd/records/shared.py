@@ -1,0 +1,53 @@
+"""Training batches that the workers of a `tf.distribute` strategy share."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from tfkd.records.reader import CTRecords
+
+__all__ = ["SharedRecords"]
+
+
+@dataclass(frozen=True)
+class SharedRecords:
+    """The stream of `CTRecords`, dealt out to replicas and workers by hand.
+
+    `fit` would deal out whole files or every n-th slice; then what a global batch holds would
+    depend on the number of workers. Here it is the one that a single process draws.
+
+    Args:
+        data: The records, whose `batch_size` is that of the global batch.
+        strategy: Strategy to train under.
+    """
+
+    data: CTRecords
+    strategy: tf.distribute.Strategy
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Training batches per epoch."""
+        return self.data.steps_per_epoch
+
+    def stream(self, epoch: int = 0, step: int = 0) -> Any:
+        """`CTRecords.stream`, as a distributed dataset.
+
+        Raises:
+            ValueError: If the replicas do not divide the batch size.
+        """
+        replicas = self.strategy.num_replicas_in_sync
+        if self.data.batch_size % replicas:
+            raise ValueError(
+                f"batch_size: expected a multiple of the {replicas} replicas of the strategy, "
+                f"received {self.data.batch_size}."
+            )
+
+        def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            workers = context.num_input_pipelines
+            batches = self.data.stream(epoch, step, context.input_pipeline_id, workers)
+            # What the function returns is dealt out to the replicas of the worker in turn.
+            own = self.data.batch_size // replicas
+            return batches if workers == replicas else batches.rebatch(own, drop_remainder=True)
+
+        return self.strategy.distribute_datasets_from_function(of_worker)
