@@ -264,12 +264,13 @@ def fit(
         _compile(trained, data, config)
         best = BestStudent(out, kept, patience=config.early_stopping)
         stack.enter_context(leaving_with_the_others(config.strategy))
+        shared = _shared(trained, data, config)
         history = fit_resumable(
             trained,
-            _shared(trained, data, config),
+            shared,
             config.epochs,
             folder=config.out,
-            validation_data=data.validation if _has_validation(data) else None,
+            validation_data=shared.validation if _has_validation(data) else None,
             callbacks=[*_callbacks(config, out, kept, data, best), *callbacks],
             every_minutes=None if config.strategy == "multi_worker" else config.checkpoint_minutes,
             writes=is_chief(),
@@ -334,8 +335,8 @@ def _compile(trained: "keras.Model", data: "CTRecords", config: TrainingConfig) 
             loss=FocalDice(),
             metrics=[SliceDice(data.num_classes)],
         )
-    # Otherwise the first step makes the optimizer's variables, and TensorFlow traces it twice.
-    trained.optimizer.build(trained.trainable_variables)
+        # Otherwise the first step makes the optimizer's variables, and TensorFlow traces it twice.
+        trained.optimizer.build(trained.trainable_variables)
 
 
 def _callbacks(

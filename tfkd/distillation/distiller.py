@@ -198,7 +198,9 @@ class Distiller(_Step, keras.Model):  # type: ignore[misc, valid-type]
     ) -> Any:
         """Total loss of a training pass, or the student's loss where `y_pred` is its logits."""
         if not isinstance(y_pred, dict):
-            return self._student_loss(x, y, y_pred, sample_weight, training)
+            loss = self._student_loss(x, y, y_pred, sample_weight, training)
+            self._track([loss], ops.shape(x)[0])
+            return loss
         parts = self._loss_parts(x, y, y_pred, sample_weight)
         total = self._total(parts)
         self._track(parts, ops.shape(x)[0])
@@ -220,8 +222,6 @@ class Distiller(_Step, keras.Model):  # type: ignore[misc, valid-type]
         # What only training computes would show as a curve of zeros.
         for tracker in (*self._trackers[1:], *self._share_trackers):
             logs.pop(tracker.name, None)
-        if self.distillation_losses:
-            logs = logs | {"student_loss": logs["loss"]}
         return logs if state is None else (logs, state)
 
     def summarize_teacher(self, x: Any, masks: Any) -> dict[str, Any]:
@@ -298,7 +298,7 @@ class Distiller(_Step, keras.Model):  # type: ignore[misc, valid-type]
 
     def _track(self, parts: list[Any], count: Any) -> None:
         replicas = replicas_in_sync()
-        for tracker, part in zip(self._trackers, parts, strict=True):
+        for tracker, part in zip(self._trackers, parts, strict=False):  # the student's first
             # Undo the division of mean_over_global_batch: a curve shows the loss, not its share.
             tracker.update_state(part * replicas, sample_weight=count)
 

@@ -1,8 +1,8 @@
 """What Keras 3.15 lacks for `fit` under a `MultiWorkerMirroredStrategy` (keras#20585).
 
-Two private hooks of Keras, both kept in this file: its symbolic build averages the first batch over
-the workers, which a per-replica batch cannot be, and its step averages the logs over an axis that
-scalar logs do not have.
+Three private hooks of Keras, all kept in this file: its symbolic build averages the first batch
+over the workers, which a per-replica batch cannot be; its step averages the logs over an axis that
+scalar logs do not have; and at the end of an epoch it takes such averages for the metrics' values.
 """
 
 from typing import Any
@@ -26,6 +26,13 @@ class MultiWorkerFit:
                 break
         with self._distribute_strategy.scope():
             self._symbolic_build(data_batch=data_batch)
+
+    def _get_metrics_result_or_logs(self: Any, logs: dict[str, Any]) -> dict[str, Any]:
+        if self._distribute_strategy is None:
+            return super()._get_metrics_result_or_logs(logs)  # type: ignore[misc]
+        # The metrics count every slice once, however many of them each replica has had.
+        results = self.get_metrics_result()
+        return {name: results.get(name, value) for name, value in logs.items()}
 
     def _of_one_replica(self: Any, value: Any) -> Any:
         return self._distribute_strategy.experimental_local_results(value)[0]

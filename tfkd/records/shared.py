@@ -51,3 +51,25 @@ class SharedRecords:
             return batches if workers == replicas else batches.rebatch(own, drop_remainder=True)
 
         return self.strategy.distribute_datasets_from_function(of_worker)
+
+    @property
+    def validation(self) -> Any:
+        """`CTRecords.validation`, as a distributed dataset: each batch in as many equal parts.
+
+        A part is empty where a batch has fewer slices than there are replicas.
+        """
+        replicas = self.strategy.num_replicas_in_sync
+
+        def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            own = replicas // context.num_input_pipelines
+            first = own * context.input_pipeline_id
+
+            def parts(image: tf.Tensor, mask: tf.Tensor) -> tf.data.Dataset:
+                count = tf.shape(image, tf.int64)[0]
+                edges = count * tf.range(first, first + own + 1, dtype=tf.int64) // replicas
+                spans = tf.data.Dataset.from_tensor_slices((edges[:-1], edges[1:]))
+                return spans.map(lambda low, high: (image[low:high], mask[low:high]))
+
+            return self.data.validation.flat_map(parts)
+
+        return self.strategy.distribute_datasets_from_function(of_worker)
