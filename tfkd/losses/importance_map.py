@@ -59,8 +59,17 @@ def _distance(teacher_map: Any, student_features: Any, power: float) -> Any:
 
 def _importance(features: Any, power: float) -> Any:
     # float32 before the power: x⁴ overflows float16 beyond 16.
-    magnitude = ops.abs(ops.cast(features, "float32"))
-    return ops.mean(magnitude**power, axis=-1, keepdims=True)
+    return ops.mean(_power(ops.cast(features, "float32"), power), axis=-1, keepdims=True)
+
+
+def _power(features: Any, power: float) -> Any:
+    """|F|^p; the usual exponents by multiplication, a tenth of the time of a general power."""
+    if power == 4:
+        return ops.square(ops.square(features))
+    if power == 2:
+        return ops.square(features)
+    magnitude = ops.abs(features)
+    return magnitude if power == 1 else magnitude**power
 
 
 def _normalise(importance: Any) -> Any:

@@ -48,9 +48,11 @@ def prediction_map_loss(
     References:
         Eq. 2 of Qin et al., IEEE TMI 40(12), 2021, after Hinton et al., 2015.
     """
-    teacher = ops.log_softmax(ops.cast(teacher_logits, "float32") / temperature, axis=-1)
-    student = ops.log_softmax(ops.cast(student_logits, "float32") / temperature, axis=-1)
-    divergence = ops.sum(ops.exp(teacher) * (teacher - student), axis=-1)
+    teacher = ops.cast(teacher_logits, "float32") / temperature
+    student = ops.cast(student_logits, "float32") / temperature
+    # Σ p (log p − log q) with the normalisers of both softmaxes taken out of the sum.
+    divergence = ops.sum(ops.softmax(teacher, axis=-1) * (teacher - student), axis=-1)
+    divergence += ops.logsumexp(student, axis=-1) - ops.logsumexp(teacher, axis=-1)
     if not balanced:
         return temperature**2 * ops.mean(divergence, axis=(1, 2))
     masks = one_hot_labels(labels, student_logits.shape[-1])
