@@ -32,7 +32,7 @@ class ExportError(TfkdError):
 
 
 class TrainingError(TfkdError):
-    """A training cannot go on: a loss is not finite."""
+    """A training went wrong: a loss is not finite, or what was to be frozen has changed."""
 
 
 class TrainingInterrupted(TfkdError):

@@ -21,7 +21,6 @@ def main(mode: str, folder: Path, kill_at: int | None) -> None:
     import numpy as np
 
     from tests.distillation.networks import network, slices
-    from tfkd.distillation import Distiller, methods
     from tfkd.losses import FocalDice
 
     class Kill(keras.callbacks.Callback):
@@ -36,7 +35,7 @@ def main(mode: str, folder: Path, kill_at: int | None) -> None:
         for layer in student.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.synchronized = strategy.num_replicas_in_sync > 1
-        distiller = Distiller(network(4, seed=1), student, *methods.emkd())
+        distiller = _distiller(student)
         distiller.compile(keras.optimizers.SGD(0.05, momentum=0.9), FocalDice())
         distiller.optimizer.build(distiller.trainable_variables)
     callbacks = [Kill()]
@@ -60,6 +59,21 @@ def main(mode: str, folder: Path, kill_at: int | None) -> None:
     Path(f"{path}.json").write_text(json.dumps({"history": history, "evaluate": logs}))
 
 
+def _distiller(student):
+    """All that may depend on how the batch is shared out."""
+    import keras
+
+    from tests.distillation.networks import network
+    from tfkd.distillation import Distiller, Teachers, methods
+    from tfkd.losses import RegionAffinityDistillation
+
+    losses, weights = methods.emkd()
+    losses[-1] = RegionAffinityDistillation("tap_high", centering="batch")
+    weights[0] = keras.optimizers.schedules.PolynomialDecay(0.0, 10, 0.5)
+    models = [network(4, seed=1), network(3, seed=4)]
+    return Distiller(Teachers(models, "confidence", [{"a"}, {"b"}]), student, losses, weights)
+
+
 def _strategy(mode: str) -> tf.distribute.Strategy:
     if mode == "multi":
         return tf.distribute.MultiWorkerMirroredStrategy()
@@ -72,10 +86,18 @@ def _strategy(mode: str) -> tf.distribute.Strategy:
 
 
 def _shared(x, y) -> tf.data.Dataset:
+    import numpy as np
+
+    from tfkd.records import encode_case_ids
+
     options = tf.data.Options()
     data_policy = tf.data.experimental.AutoShardPolicy.DATA
     options.experimental_distribute.auto_shard_policy = data_policy
-    return tf.data.Dataset.from_tensor_slices((x, y)).batch(8).with_options(options)
+    cases = [["a"], ["b"], ["c"], ["d"]] * len(x)
+    targets = {"mask": y, "case_id": np.concatenate([encode_case_ids(c) for c in cases[: len(x)]])}
+    weights = np.linspace(0.5, 1.5, len(x), dtype="float32")
+    data = tf.data.Dataset.from_tensor_slices((x, targets, weights))
+    return data.batch(8).with_options(options)
 
 
 if __name__ == "__main__":

@@ -209,6 +209,7 @@ def test_mixed_precision_student_under_a_float32_teacher():
         ({"weights": [1.0, 2.0]}, "one weight per"),
         ({"losses": ["kl"]}, "DistillationLoss"),
         ({"losses": [PredictionMapDistillation()] * 2}, "name of its own"),
+        ({"losses": [PredictionMapDistillation(name="loss")]}, "other names.*'loss'"),
         ({"teacher": keras.Sequential()}, "Functional"),
     ],
 )
@@ -219,35 +220,44 @@ def test_bad_arguments_are_named(change, message):
         Distiller(*arguments.values())
 
 
-def test_runs_under_a_strategy_with_the_same_result():
-    """Two replicas on two logical CPUs, in a process of their own, as devices are set at start."""
-    code = """
-import numpy as np, tensorflow as tf
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-import keras
-from tests.distillation.networks import network, slices
-from tfkd.distillation import Distiller
-from tfkd.losses import PredictionMapDistillation
-x, y = slices(8)
-def run(strategy):
-    with strategy.scope():
-        student = network(2, seed=2, regularizer="l2")
-        for layer in student.layers:
-            if isinstance(layer, keras.layers.BatchNormalization):
-                layer.trainable = False  # statistics of a replica differ from those of the batch
-        distiller = Distiller(network(4, seed=1), student, [PredictionMapDistillation()])
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        distiller.compile(keras.optimizers.SGD(0.1), loss)
-    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(8, drop_remainder=True)
-    history = distiller.fit(data, epochs=3, verbose=0).history
-    return history, [np.array(w) for w in student.weights]
-one = run(tf.distribute.get_strategy())
-two = run(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
-for a, b in zip(one[1], two[1]):
-    np.testing.assert_allclose(a, b, atol=1e-5)
-for name in one[0]:
-    np.testing.assert_allclose(one[0][name], two[0][name], rtol=1e-4)
-"""
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr[-3000:]
+def test_images_may_come_by_the_name_of_the_input():
+    x, y = slices()
+    plain, named = network(2, seed=2), network(2, seed=2)
+    named = keras.Model({"image": named.inputs[0]}, named.outputs[0])
+    histories = [
+        distiller_of(student=student)
+        .fit(images, y, batch_size=8, validation_data=(images, y), verbose=0)
+        .history
+        for student, images in ((plain, x), (named, {"image": x}))
+    ]
+    for name, curve in histories[0].items():
+        np.testing.assert_allclose(histories[1][name], curve, rtol=1e-5)
+
+
+def test_without_an_optimizer_it_still_evaluates():
+    x, y = slices()
+    distiller = distiller_of(student=network(2, dtype="mixed_float16"), optimizer=None)
+    assert np.isfinite(distiller.evaluate(x, y, verbose=0, return_dict=True)["loss"])
+
+
+def test_a_frozen_student_is_named():
+    x, y = slices()
+    student = network(2)
+    student.trainable = False
+    with pytest.raises(ValueError, match="can be trained"):
+        distiller_of(student=student).fit(x, y, verbose=0)
+
+
+def test_unknown_targets_are_named():
+    x, y = slices()
+    for wrong in ({"mask": y, "spacing": y}, {"labels": y}):
+        with pytest.raises(ValueError, match=r"'mask' and any of.*Received one of"):
+            distiller_of().fit(x, wrong, verbose=0)
+
+
+def test_xla_leaves_the_step_where_it_was_not_asked_for(monkeypatch):
+    """On a GPU Keras would compile the whole step, in which no loss can be checked."""
+    monkeypatch.setattr(keras.src.trainers.trainer, "model_supports_jit", lambda model: True)
+    distiller = distiller_of()
+    assert not distiller.jit_compile
+    assert distiller_of(jit_compile=True).jit_compile

@@ -60,6 +60,31 @@ def test_the_supervised_loss_is_named_too(distiller):
         distiller.fit(x, y, batch_size=8, verbose=0)
 
 
+def test_a_gradient_that_is_not_finite_is_found_behind_finite_losses():
+    """A NaN gets lost in a ReLU on the way forward, and comes back on the way backward."""
+    keras.utils.set_random_seed(0)
+    image = keras.Input((16, 16, 1))
+    x = keras.layers.Conv2D(3, 3, padding="same", activation="relu")(image)
+    x = keras.layers.BatchNormalization()(keras.layers.Conv2D(3, 1)(x))
+    student = keras.Model(image, x)
+    distiller = Distiller(None, student)
+    distiller.compile("sgd", FocalDice())
+    images, masks = slices(8)
+    images[0] = np.nan
+    before = [np.array(v) for v in student.trainable_variables]
+    with pytest.raises(TrainingError, match=r"the gradient|student_loss"):
+        distiller.fit(images, masks, batch_size=8, verbose=0)
+    assert same(before, [np.array(v) for v in student.trainable_variables])
+
+
+def test_names_may_hold_quotes(distiller):
+    x, y = slices(8)
+    x[0] = 1e4
+    targets = {"mask": y, "case_id": encode_case_ids(["patient's [a]"] * 8)}
+    with pytest.raises(TrainingError, match=r"slices patient.{1,2}s \[a\], patient"):
+        distiller.fit(x, targets, batch_size=8, verbose=0)
+
+
 def test_other_errors_pass_as_they_are(distiller):
     x, y = slices(8)
     with pytest.raises(Exception, match=r"(?i)shape") as caught:

@@ -6,6 +6,7 @@ from keras import layers
 from tests.distillation.networks import network, slices
 from tfkd.distillation import Distiller, methods
 from tfkd.distillation.freeze import FreezeCheck
+from tfkd.errors import TrainingError
 from tfkd.losses import FocalDice
 
 
@@ -30,7 +31,7 @@ def test_a_shared_layer_is_named():
     teacher, other = network(8, seed=1), network(2)
     kernel, bias = (v for v in teacher.trainable_weights[-2:])
     x, _ = slices()
-    with pytest.raises(RuntimeError) as error:
+    with pytest.raises(TrainingError) as error:
         trainer(teacher).fit(
             x, np.ones((8, 4, 4, 3)), verbose=0, callbacks=[FreezeCheck(other, teacher)]
         )
@@ -48,7 +49,7 @@ def test_every_type_is_watched_and_each_training_anew(dtype):
     check.on_train_end()
     variable = teacher.weights[-1]
     variable.assign(np.ones(variable.shape))
-    with pytest.raises(RuntimeError, match=variable.path):
+    with pytest.raises(TrainingError, match=variable.path):
         check.on_train_end()
     check.on_train_begin()
     check.on_train_end()
@@ -59,7 +60,7 @@ def test_statistics_count_as_weights():
     check = FreezeCheck(teacher)
     check.on_train_begin()
     teacher(slices()[0], training=True)
-    with pytest.raises(RuntimeError, match=r"4 changed.*moving_mean"):
+    with pytest.raises(TrainingError, match=r"4 changed.*moving_mean"):
         check.on_train_end()
 
 

@@ -56,3 +56,15 @@ def test_logging_changes_nothing_else():
         np.testing.assert_allclose(logged.history[name], curve, rtol=1e-5)
     logs = runs[1].evaluate(x, y, verbose=0, return_dict=True)
     assert set(logs) == {"loss", "student_loss"}
+
+
+def test_an_overflow_of_scaled_gradients_is_left_out():
+    x, y = slices(8)
+    student = network(2, seed=2, dtype="mixed_float16")
+    distiller = Distiller(
+        network(4, seed=1), student, PredictionMapDistillation(), log_gradient_share=True
+    )
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1), 2.0**40)
+    distiller.compile(optimizer, FocalDice())
+    history = distiller.fit(x, y, batch_size=4, epochs=1, verbose=0).history
+    assert np.isfinite(history["gradient_share_prediction_map"]).all()

@@ -8,8 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from tests.distillation.jax_batch import distiller_of
+from tests.distillation.jax_batch import CASES, distiller_of
 from tests.distillation.networks import network, slices
+from tfkd.records import encode_case_ids
 
 
 @pytest.mark.parametrize("several", [False, True])
@@ -17,9 +18,10 @@ def test_jax_trains_as_tensorflow_does(jax_histories, several):
     folder, histories = jax_histories
     found = histories[f"several={several}"]
     x, y = slices(8)
+    targets = {"mask": y, "case_id": encode_case_ids(CASES)}
     expected = (
         distiller_of(folder, several)
-        .fit(x, {"mask": y}, batch_size=8, epochs=6, validation_data=(x, y), verbose=0)
+        .fit(x, targets, batch_size=8, epochs=6, validation_data=(x, y), verbose=0)
         .history
     )
     assert set(found) == set(expected)
@@ -34,6 +36,7 @@ def jax_histories(tmp_path_factory):
     pytest.importorskip("jax")
     folder = tmp_path_factory.mktemp("jax")
     network(8, seed=1).save(folder / "teacher.keras")
+    network(4, seed=3).save(folder / "other.keras")
     network(2, seed=2).save(folder / "student.keras")
     result = subprocess.run(
         [sys.executable, "-m", "tests.distillation.jax_batch", str(folder)],

@@ -26,7 +26,7 @@ def test_the_losses_are_near_those_of_float32(dtype):
     assert low["loss"][-1] < low["loss"][0]
 
 
-def test_losses_and_metrics_are_float32():
+def test_distillation_losses_are_float32():
     x, y = slices(8)
     distiller = distiller_of("mixed_float16")
     outputs = distiller._student_pass(tf.constant(x))

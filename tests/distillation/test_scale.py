@@ -1,72 +1,26 @@
 """One training on one device, on two replicas, and on two workers: the same student comes out."""
 
 import json
-import os
 import signal
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-_LIMIT_S = 240
+from tests.workers import logs, start, start_workers, status
 
 
-def start(mode: str, folder: Path, *arguments: str, **variables: str) -> subprocess.Popen:
-    """A process of the training, its output in a file of its own."""
-    command = [sys.executable, "-m", "tests.distillation.scale_worker", mode, str(folder)]
-    path = folder / f"{mode}{len(list(folder.glob('*.log')))}.log"
-    with path.open("w") as log:
-        return subprocess.Popen(
-            [*command, *arguments],
-            env={**os.environ, **variables},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-
-
-def start_workers(folder: Path, kill_at: int | None = None) -> list[subprocess.Popen]:
-    """Two workers on loopback; the second kills itself at the begin of an epoch."""
-    cluster = {"worker": [f"localhost:{port}" for port in free_ports(2)]}
-    return [
-        start(
-            "multi",
-            folder,
-            *([str(kill_at)] if kill_at is not None and index == 1 else []),
-            TF_CONFIG=json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}}),
-        )
-        for index in range(2)
-    ]
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
-def status(process: subprocess.Popen) -> int:
-    """Exit status; a worker that waits for others does not hear SIGTERM."""
-    try:
-        return process.wait(_LIMIT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise
-
-
-def logs(folder: Path) -> str:
-    return "\n".join(path.read_text()[-3000:] for path in sorted(folder.glob("*.log")))
+def training(mode: str, folder: Path, kill_at: int | None = None) -> list[str | Path]:
+    """Words of a process, which kills itself at the begin of an epoch."""
+    words = ["-m", "tests.distillation.scale_worker", mode, folder]
+    return words if kill_at is None else [*words, str(kill_at)]
 
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What one process makes, on the same global batches."""
     folder = tmp_path_factory.mktemp("scale")
-    assert status(start("one", folder)) == 0, logs(folder)
+    assert status(start(training("one", folder), folder)) == 0, logs(folder)
     return folder / "one-0"
 
 
@@ -85,17 +39,18 @@ def check_equal(path: Path, expected: Path) -> None:
 
 
 def test_two_replicas_train_the_same_student(alone: Path, tmp_path: Path) -> None:
-    assert status(start("mirrored", tmp_path)) == 0, logs(tmp_path)
+    assert status(start(training("mirrored", tmp_path), tmp_path)) == 0, logs(tmp_path)
     check_equal(tmp_path / "mirrored-0", alone)
 
 
 def test_two_workers_train_the_same_student_although_one_is_killed(
     alone: Path, tmp_path: Path
 ) -> None:
-    first, second = start_workers(tmp_path, kill_at=2)
+    words = training("multi", tmp_path)
+    first, second = start_workers([words, training("multi", tmp_path, kill_at=2)], tmp_path)
     assert status(second) == -signal.SIGKILL, logs(tmp_path)
     assert status(first) > 0, "a worker that is left alone must end, not hang"
-    for process in start_workers(tmp_path):
+    for process in start_workers([words, words], tmp_path):
         assert status(process) == 0, logs(tmp_path)
     for worker in range(2):
         check_equal(tmp_path / f"multi-{worker}", alone)

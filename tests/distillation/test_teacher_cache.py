@@ -9,7 +9,7 @@ import pytest
 from tests.distillation.networks import network
 from tfkd.distillation import Distiller, Teachers, cache_teacher, methods
 from tfkd.errors import RecordError
-from tfkd.losses import DistillationLoss, FocalDice
+from tfkd.losses import DistillationLoss, FocalDice, PredictionMapDistillation
 from tfkd.records import SplitPlan, load, prepare
 from tfkd.volumes import PreprocessSpec, write_phantom_cohort
 
@@ -121,3 +121,14 @@ def test_a_loss_of_ones_own_is_kept_with_the_whole_tensor(folder, tmp_path):
 def test_without_a_teacher_there_is_nothing_to_keep(folder):
     with pytest.raises(ValueError, match="with a teacher"):
         cache_teacher(Distiller(None, network(2, size=SIZE)), load(folder))
+
+
+def test_values_of_another_teacher_or_loss_are_refused(folder, tmp_path):
+    data = load(folder, batch_size=4)
+    cached = cache_teacher(make(), data, tmp_path / "cache")
+    for other in (
+        make(network(8, size=SIZE, seed=9)),
+        make(losses=([PredictionMapDistillation(name="other")], [1.0])),
+    ):
+        with pytest.raises(ValueError, match="Expected a teacher cache that holds"):
+            fit(other, cached)

@@ -148,6 +148,7 @@ def test_weights_may_be_schedules():
         (lambda: Teachers([]), "at least one teacher"),
         (lambda: Teachers([network(2)], "loudest"), "weighting.*loudest"),
         (lambda: Teachers([network(2)], trained_on=[{"a"}, {"b"}]), "each of the 1 teachers"),
+        (lambda: Teachers([network(2)], trained_on=["case_1"]), "collection of case ids"),
         (lambda: Distiller(None, network(2), PredictionMapDistillation()), "Expected a teacher"),
         (
             lambda: Distiller(

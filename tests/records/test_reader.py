@@ -95,6 +95,20 @@ def test_a_cut_shard_is_noticed_at_once_and_a_changed_one_on_request(copy: Path)
         load(copy)
 
 
+def test_a_damaged_shard_is_named_where_it_is_read(copy: Path) -> None:
+    path = copy / "lits17-train.tfrecord-00001-of-00002"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    data = load(copy)
+    message = rf"{path.name} is damaged, with the cases volume-1 \(.*load\(verify=True\)"
+    with pytest.raises(RecordError, match=message):
+        list(data.examples("train"))
+    with pytest.raises(RecordError, match=message):
+        data.calibration()
+    assert len(list(data.examples("train", 0))) == 16
+
+
 def test_wrong_folders_and_sizes_are_refused(records: Path, tmp_path: Path) -> None:
     load(records, verify=True)
     with pytest.raises(RecordError, match=r"manifest\.json is missing"):

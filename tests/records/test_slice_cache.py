@@ -137,6 +137,18 @@ def test_missing_and_damaged_files_are_named(records: Path, copy: Path) -> None:
         data.with_cache(copy)
 
 
+def test_a_changed_file_is_noticed_on_request(records: Path, copy: Path) -> None:
+    data = load(records)
+    data.with_cache(copy, verify=True)
+    path = copy / "lits17-train.tfrecord-00001-of-00002"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    data.with_cache(copy)
+    with pytest.raises(RecordError, match=rf"{path.name} is damaged: its SHA-256"):
+        data.with_cache(copy, verify=True)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

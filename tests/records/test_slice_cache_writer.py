@@ -1,7 +1,9 @@
 import json
 import shutil
+import time
 from collections import namedtuple
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,7 @@ def test_a_finished_cache_is_returned_at_once(data: CTRecords, tmp_path: Path) -
     write_slice_cache(data, tmp_path, Recorder(), key=KEY)
     before = contents(tmp_path)
     assert set(before) == {
+        ".lock",
         "cache.json",
         "lits17-train.tfrecord-00000-of-00002",
         "lits17-train.tfrecord-00001-of-00002",
@@ -105,6 +108,42 @@ def test_an_interrupted_run_is_continued(data: CTRecords, tmp_path: Path) -> Non
     assert contents(folder) == contents(whole)
     assert [report[:2] for report in reports] == [(21, 32), (26, 32), (31, 32), (32, 32)]
     assert all(text.startswith("volume-1, 0.0 MB in all") for _, _, text in reports)
+
+
+def test_a_second_writer_waits_for_the_first(
+    data: CTRecords, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder = Recorder()
+    deadline = time.monotonic() + 20
+
+    def slow(*batch: Any) -> Arrays:
+        while "waiting for another process" not in caplog.text and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return recorder(*batch)
+
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(write_slice_cache, data, tmp_path, slow, key=KEY) for _ in range(2)]
+        assert [one.result() for one in both] == [tmp_path] * 2
+    assert f"{tmp_path}: waiting for another process" in caplog.text
+    assert sum(len(call[2]) for call in recorder.calls) == 32
+    data.with_cache(tmp_path, verify=True)
+
+
+def test_a_finished_cache_needs_no_write_permission(data: CTRecords, tmp_path: Path) -> None:
+    folder = write_slice_cache(data, tmp_path / "cache", Recorder(), key=KEY)
+    (folder / ".lock").unlink()
+    write_slice_cache(data, folder, Recorder(), key=KEY)
+    assert not (folder / ".lock").exists()
+
+
+def test_a_damaged_shard_of_the_records_is_named(records: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(records, tmp_path / "copy"))
+    path = copy / "lits17-train.tfrecord-00001-of-00002"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(RecordError, match=rf"{path.name} is damaged, with the cases volume-1 "):
+        write_slice_cache(load(copy), tmp_path / "cache", Recorder(), key=KEY)
 
 
 def test_unfinished_work_of_another_key_starts_over(data: CTRecords, tmp_path: Path) -> None:

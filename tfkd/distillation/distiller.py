@@ -1,6 +1,7 @@
 """The Distiller: trains a student under a frozen teacher with plain `fit`."""
 
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ from tfkd.distillation.teachers import Teachers
 from tfkd.distillation.terms import CONFIDENCE, DistillationTerms
 from tfkd.losses.distillation_loss import DistillationLoss
 from tfkd.losses.reduction import mean_over_global_batch, replicas_in_sync
+from tfkd.models.fingerprint import fingerprint
 
 if keras.backend.backend() == "tensorflow":
     from tfkd.distillation.tensorflow_step import TensorFlowStep as _Step
@@ -51,25 +53,27 @@ class Distiller(_Step, keras.Model):  # type: ignore[misc, valid-type]
         distillation_losses: One or several `tfkd.losses.DistillationLoss`.
         distillation_loss_weights: Absolute weight of each loss; 1 each by default. A schedule, such
             as a `keras.optimizers.schedules.LearningRateSchedule`, is called with the number of
-            steps done.
+            steps done, a scalar int32 tensor (use `keras.ops` in one of your own).
         log_gradient_share: Whether to log `gradient_share_student` and `gradient_share_<loss>`: the
             norm of each weighted loss's gradient on the student's weights, over the sum of these
-            norms. For finding out which loss leads; it costs a backward pass for every loss.
-            TensorFlow only.
+            norms. For finding out which loss leads; it costs a backward pass for every loss. Under
+            a strategy, the mean of the replicas' own shares. TensorFlow only.
         name: Name of the model.
 
     Raises:
         ValueError: If a layer that a loss names does not exist, if teacher and student differ in
-            input or number of classes, or if losses and weights do not pair up.
+            input or number of classes, if losses and weights do not pair up, or if losses do not
+            have names of their own.
 
     Labels are class indices (N, H, W), (N, H, W, 1), or one-hot (N, H, W, K); or, as
-    `CTRecords.stream` gives them, a dictionary with `mask` and the origin of each slice. A
+    `CTRecords.stream` gives them, a dictionary of `mask` (such labels) and, if known, `case_id`
+    (uint8 (N, L), from `tfkd.records.encode_case_ids`), `slice_index` (int32 (N,)) and `cache`. A
     `sample_weight` of shape (N,) or (N, H, W) weighs the compiled loss as Keras does, and each
     example's distillation losses by its weight, or by the mean weight of its pixels. A class that
     is absent from a slice is no special case: every loss of this library stays finite. A loss that
     does not stay finite ends the training before it reaches the weights, with a
-    `tfkd.errors.TrainingError` that names the loss and the batch's slices (TensorFlow, where the
-    step is not compiled by XLA as a whole).
+    `tfkd.errors.TrainingError` that names the loss and the batch's slices (TensorFlow only, and not
+    with `jit_compile=True`).
 
     The losses are computed in float32, whatever the student's precision; with float16 layers in the
     student the optimizer is given loss scaling. Under a `tf.distribute` strategy the losses are
@@ -112,10 +116,8 @@ class Distiller(_Step, keras.Model):  # type: ignore[misc, valid-type]
         self._num_classes = int(student.output_shape[-1])
         taught_at = [loss.teacher_layer_name for loss in losses]
         taps = [loss.student_layer_name for loss in losses]
-        self._teacher_features = _Hidden([Features(model, taught_at) for model in models])
-        self._student_features = _Hidden(
-            Features(student, taps + taught_at if self._self_taught else taps)
-        )
+        self._teacher_features = tuple(Features(model, taught_at) for model in models)
+        self._student_features = Features(student, taps + taught_at if self._self_taught else taps)
         self._terms = DistillationTerms(losses, self._several)
         self._trackers = _mean_metrics(["student_loss", *(loss.name for loss in losses)])
         self._share_trackers = _mean_metrics(
@@ -149,7 +151,7 @@ class Distiller(_Step, keras.Model):  # type: ignore[misc, valid-type]
     @property
     def teachers(self) -> tuple[keras.Model, ...]:
         """The networks that run beside the student in a step."""
-        return tuple(features.model for features in self._teacher_features.value)
+        return tuple(features.model for features in self._teacher_features)
 
     def __dir__(self) -> list[str]:
         # Keras saves whatever it finds by its name here, and would write the teacher into a file.
@@ -161,6 +163,7 @@ class Distiller(_Step, keras.Model):  # type: ignore[misc, valid-type]
         loss: Any = None,
         *,
         auto_scale_loss: bool = True,
+        jit_compile: bool | str = "auto",
         **kwargs: Any,
     ) -> None:
         """Configures the training as `keras.Model.compile` does.
@@ -170,17 +173,45 @@ class Distiller(_Step, keras.Model):  # type: ignore[misc, valid-type]
                 layers and `auto_scale_loss` is set.
             loss: Loss on the student's logits and the labels.
             auto_scale_loss: Whether gradients are kept off float16's lower end.
+            jit_compile: Whether XLA compiles the whole step. `"auto"` leaves it to Keras on JAX,
+                and is False on TensorFlow: the losses are an XLA program anyway, and in a step that
+                is one as a whole no loss can be checked for being finite.
             **kwargs: What else `keras.Model.compile` takes.
         """
-        optimizer = keras.optimizers.get(optimizer)
-        scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-        # Keras asks the policy of the model, which says nothing about the student's layers.
-        if auto_scale_loss and not scales and _computes_in_float16(self.student):
-            optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name="loss_scale_optimizer")
-        super().compile(optimizer, loss, auto_scale_loss=False, **kwargs)
+        if optimizer is not None:
+            optimizer = keras.optimizers.get(optimizer)
+            scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+            # Keras asks the policy of the model, which says nothing about the student's layers.
+            if auto_scale_loss and not scales and _computes_in_float16(self.student):
+                name = "loss_scale_optimizer"
+                optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name=name)
+        if jit_compile == "auto" and keras.backend.backend() == "tensorflow":
+            jit_compile = False
+        super().compile(optimizer, loss, auto_scale_loss=False, jit_compile=jit_compile, **kwargs)
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Keras's hook before the first step of a `fit`."""
+        if force or self.train_function is None:
+            # By what a cache must have been made with. Not earlier: weights may be loaded later.
+            self._terms.made_with = [fingerprint(model) for model in self.teachers]
+        return super().make_train_function(force)
+
+    @property
+    def non_trainable_variables(self) -> list[Any]:
+        """Those of the student; on JAX those of the teachers too, and only here.
+
+        A compiled step of JAX takes whatever is not handed to it as a constant, which 34 million
+        weights should not be.
+        """
+        variables = super().non_trainable_variables
+        if keras.backend.backend() == "jax":
+            taught_by = {id(v): v for model in self.teachers for v in model.variables}
+            own = {id(v) for v in [*variables, *self.trainable_variables]}
+            variables = variables + [v for key, v in taught_by.items() if key not in own]
+        return variables
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """The student's logits (N, H, W, K)."""
+        """The student's logits (N, H, W, K); in JAX's training step, what `compute_loss` needs."""
         if training and keras.backend.backend() != "tensorflow":
             # Keras's own step hands on what this returns to `compute_loss`.
             return self._student_pass(inputs)
@@ -199,11 +230,11 @@ class Distiller(_Step, keras.Model):  # type: ignore[misc, valid-type]
         """Total loss of a training pass, or the student's loss where `y_pred` is its logits."""
         if not isinstance(y_pred, dict):
             loss = self._student_loss(x, y, y_pred, sample_weight, training)
-            self._track([loss], ops.shape(x)[0])
+            self._track([loss], _count(x))
             return loss
         parts = self._loss_parts(x, y, y_pred, sample_weight)
-        total = self._total(parts)
-        self._track(parts, ops.shape(x)[0])
+        total = sum(self._weighted(parts))
+        self._track(parts, _count(x))
         self._count_step()
         return total
 
@@ -224,18 +255,21 @@ class Distiller(_Step, keras.Model):  # type: ignore[misc, valid-type]
             logs.pop(tracker.name, None)
         return logs if state is None else (logs, state)
 
-    def summarize_teacher(self, x: Any, masks: Any) -> dict[str, Any]:
+    def summarize_teacher(self, x: Any, masks: Any, names: Sequence[str]) -> dict[str, Any]:
         """What the losses need of the teachers for these slices; see `cache_teacher`.
 
         Args:
             x: Images (N, H, W, C).
             masks: Labels (N, H, W).
+            names: Fingerprint of each teacher, for the names.
 
         Returns:
             Named tensors, one row per slice.
         """
         passes = self._teach(x)
-        return self._terms.summarize(passes["tensors"], passes["logits"], masks, self._num_classes)
+        return self._terms.summarize(
+            names, passes["tensors"], passes["logits"], masks, self._num_classes
+        )
 
     def get_config(self) -> dict[str, Any]:
         """Not available: the Distiller is a way to train, the student is what is kept."""
@@ -247,12 +281,12 @@ class Distiller(_Step, keras.Model):  # type: ignore[misc, valid-type]
 
     def _teach(self, x: Any) -> dict[str, Any]:
         """Every teacher's logits and tensors, in inference mode."""
-        passes = [features(x, training=False) for features in self._teacher_features.value]
+        passes = [features(x, training=False) for features in self._teacher_features]
         return {"logits": [one[0] for one in passes], "tensors": [one[1] for one in passes]}
 
     def _student_pass(self, x: Any) -> dict[str, Any]:
         """The student's logits and tensors; its own tensors as the teacher's where it is both."""
-        logits, tensors = self._student_features.value(x, training=True)
+        logits, tensors = self._student_features(x, training=True)
         outputs = {"logits": logits, "student": tensors[: len(self.distillation_losses)]}
         if self._self_taught:
             own = tensors[len(self.distillation_losses) :]
@@ -271,15 +305,14 @@ class Distiller(_Step, keras.Model):  # type: ignore[misc, valid-type]
         targets = Targets.of(y)
         facts: dict[str, Any] = {"case_id": targets.case_id if self._several else None}
         if targets.cache is not None:
-            count = max(1, len(self._teacher_features.value))
-            teachers: Any = self._terms.from_cache(targets.cache, count)
+            teachers: Any = self._terms.from_cache(targets.cache)
             facts["confidence"] = targets.cache.get(CONFIDENCE)
         else:
             passes = outputs.get("teacher") or self._teach(x)
             teachers = passes["tensors"]
             facts["logits"] = passes["logits"] if self._several else ()
         values = self._terms(teachers, outputs["student"], targets.mask, self._num_classes, **facts)
-        terms = [mean_over_global_batch(_weighted(value, weight)) for value in values]
+        terms = [mean_over_global_batch(_weighted_examples(value, weight)) for value in values]
         return [student_loss, *terms]
 
     def _weights(self) -> list[Any]:
@@ -289,8 +322,8 @@ class Distiller(_Step, keras.Model):  # type: ignore[misc, valid-type]
             for weight in self.distillation_loss_weights
         ]
 
-    def _total(self, parts: list[Any]) -> Any:
-        return sum(weight * part for weight, part in zip(self._weights(), parts, strict=True))
+    def _weighted(self, parts: list[Any]) -> list[Any]:
+        return [weight * part for weight, part in zip(self._weights(), parts, strict=True)]
 
     def _count_step(self) -> None:
         if self._steps_done is not None:
@@ -303,11 +336,9 @@ class Distiller(_Step, keras.Model):  # type: ignore[misc, valid-type]
             tracker.update_state(part * replicas, sample_weight=count)
 
 
-class _Hidden:
-    """Holds what Keras must not track."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
+def _count(x: Any) -> Any:
+    """Number of examples; images may come in a dictionary, as a Functional model's input."""
+    return ops.shape(keras.tree.flatten(x)[0])[0]
 
 
 def _mean_metrics(names: Sequence[str]) -> list[keras.metrics.Metric]:
@@ -318,7 +349,7 @@ def _computes_in_float16(model: keras.Model) -> bool:
     return any(layer.compute_dtype == "float16" for layer in model._flatten_layers())
 
 
-def _weighted(values: Any, sample_weight: Any) -> Any:
+def _weighted_examples(values: Any, sample_weight: Any) -> Any:
     """Values (N,) times the weight of each example."""
     if sample_weight is None:
         return values
@@ -335,7 +366,8 @@ def _as_list(losses: DistillationLoss | Sequence[DistillationLoss]) -> list[Dist
 def _as_weights(weights: Weight | Sequence[Weight] | None, count: int) -> list[Weight]:
     if weights is None:
         return [1.0] * count
-    listed = [weights] if isinstance(weights, (int, float)) or callable(weights) else list(weights)
+    single = isinstance(weights, Real) or callable(weights)
+    listed: list[Any] = [weights] if single else list(weights)  # type: ignore[arg-type]
     if len(listed) != count:
         raise ValueError(
             f"Expected one weight per distillation loss, {count} in all. Received {listed}."
@@ -368,6 +400,12 @@ def _check_losses(losses: list[DistillationLoss], teacher: keras.Model | Teacher
         raise ValueError(
             f"Expected every distillation loss to have a name of its own. Received {names}. "
             "Pass `name=` to tell them apart."
+        )
+    taken = sorted({"loss", "student_loss"} & set(names))
+    if taken:
+        raise ValueError(
+            f"Expected other names of distillation losses than those of the total and the "
+            f"student's loss. Received {taken}."
         )
     if losses and teacher is None:
         raise ValueError(f"Expected a teacher for the distillation losses {names}. Received None.")

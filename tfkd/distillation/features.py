@@ -30,7 +30,8 @@ class Features:
 
     def __call__(self, x: Any, training: bool) -> tuple[Any, list[Any]]:
         """Logits, and the tensor of each of the names."""
-        outputs = self._network(x, training=training)
+        # As a bare tensor, whichever way the model that the user built takes its one input.
+        outputs = self._network(keras.tree.flatten(x)[0], training=training)
         # Without taps, the network has a single output.
         outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
         return outputs[0], [outputs[self._position[name]] for name in self._layer_names]

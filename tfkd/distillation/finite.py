@@ -8,11 +8,13 @@ import tensorflow as tf
 
 from tfkd.distillation.targets import Targets
 from tfkd.errors import TrainingError
+from tfkd.losses.reduction import replicas_in_sync
 
 __all__ = ["check_finite", "naming_the_loss"]
 
 _MARK = "tfkd: a loss is not finite:"
 _SLICES = "on slices"
+_END = ":end of slices"
 
 
 def check_finite(
@@ -20,8 +22,10 @@ def check_finite(
     values: Sequence[tf.Tensor],
     names: Sequence[str],
     targets: Targets,
+    *,
+    losses_only: bool = False,
 ) -> list[tf.Tensor | None]:
-    """Lets gradients pass if all losses are finite.
+    """Lets gradients pass if they and all losses are finite.
 
     Args:
         gradients: Gradients, or None for a weight that no loss reaches. They do not depend on the
@@ -29,15 +33,23 @@ def check_finite(
         values: Scalar losses.
         names: Their names.
         targets: The batch's targets, which may say where its slices come from.
+        losses_only: Whether gradients may overflow.
 
     Returns:
         The gradients. Where the check fails, `naming_the_loss` gets the error and no trainable
         weight is updated.
     """
-    finite = tf.math.is_finite(tf.stack([tf.cast(value, tf.float32) for value in values]))
-    guilty = tf.boolean_mask(tf.constant(list(names)), ~finite)
+    checks = [tf.math.is_finite(value) for value in values]
+    names = list(names)
+    if not losses_only:
+        # A NaN may get lost on the way forward, as in a ReLU, and come back on the way backward.
+        parts = [tf.reduce_all(tf.math.is_finite(one)) for one in gradients if one is not None]
+        checks.append(tf.reduce_all(parts))
+        names.append("the gradient")
+    finite = tf.stack(checks)
+    guilty = tf.boolean_mask(tf.constant(names), ~finite)
     message = tf.strings.join([_MARK, tf.strings.reduce_join(guilty, separator=", ")], " ")
-    message = tf.strings.join([message, _SLICES, _origin(targets)], " ")
+    message = tf.strings.join([message, _SLICES, _origin(targets), _END], " ")
     check = tf.debugging.Assert(tf.reduce_all(finite), [message], summarize=-1)
     # In eager mode the check has raised already, and is None.
     with tf.control_dependencies([] if check is None else [check]):
@@ -50,11 +62,19 @@ def _origin(targets: Targets) -> tf.Tensor:
         return tf.constant("of unknown origin")
     # The zeros that fill up a name are no letters.
     letters = tf.constant([b"", *(bytes([code]) for code in range(1, 256))])
-    codes = tf.cast(targets.case_id, tf.int32)
+    codes = _of_all_replicas(tf.cast(targets.case_id, tf.int32))
     cases = tf.strings.reduce_join(tf.gather(letters, codes), axis=-1)
     if targets.slice_index is not None:
-        cases = tf.strings.join([cases, tf.strings.as_string(targets.slice_index)], " ")
+        numbers = _of_all_replicas(tf.cast(targets.slice_index, tf.int32))
+        cases = tf.strings.join([cases, tf.strings.as_string(numbers)], " ")
     return tf.strings.reduce_join(cases, separator=", ")
+
+
+def _of_all_replicas(value: tf.Tensor) -> tf.Tensor:
+    """Rows of the global batch: what one replica has, such as a Dice, spoils the loss of all."""
+    if replicas_in_sync() == 1:
+        return value
+    return tf.distribute.get_replica_context().all_gather(value, axis=0)
 
 
 @contextmanager
@@ -63,11 +83,12 @@ def naming_the_loss() -> Iterator[None]:
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
-        found = re.search(rf"{_MARK} (.*?) {_SLICES} (.*?)(?:'|\"|\]|\n|$)", str(error))
+        found = re.search(rf"{_MARK} (.*?) {_SLICES} (.*?) {_END}", str(error), re.DOTALL)
         if found is None:
             raise
         raise TrainingError(
             f"Expected every loss to be finite, found NaN or infinity in {found[1]}, in a batch "
-            f"of slices {found[2]}. No trainable weight was changed by it. Look at them, or try "
-            "a smaller learning rate, a larger weight of the labels, or float32."
+            f"of slices {found[2]}. No trainable weight was changed by it; the running statistics "
+            "of batch normalisation may have been. Look at the slices, or go on from the last "
+            "checkpoint with a smaller learning rate, a larger weight of the labels, or float32."
         ) from None

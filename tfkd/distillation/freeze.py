@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from tfkd.errors import TrainingError
 from tfkd.models.fingerprint import variable_digest
 
 __all__ = ["FreezeCheck"]
@@ -21,7 +22,7 @@ class FreezeCheck(keras.callbacks.Callback):
 
     Raises:
         ValueError: If no model is given, or something else than a model.
-        RuntimeError: At the end of the training, if a weight differs from what it was at the
+        TrainingError: At the end of the training, if a weight differs from what it was at the
             beginning; the message names the weights.
 
     Example:
@@ -52,7 +53,7 @@ class FreezeCheck(keras.callbacks.Callback):
             names = [name for name in before | after if before.get(name) != after.get(name)]
             changed += [f"{name} of {model.name!r}" for name in names]
         if changed:
-            raise RuntimeError(
+            raise TrainingError(
                 "Expected a frozen model to keep every weight. "
                 f"{len(changed)} changed during the training: {', '.join(changed)}. Look for a "
                 "layer that it shares with the student, or for a call with training=True."

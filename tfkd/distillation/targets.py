@@ -1,6 +1,6 @@
 """What a batch brings beside the images: masks, and where each slice comes from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 __all__ = ["Targets"]
@@ -24,5 +24,17 @@ class Targets:
 
     @classmethod
     def of(cls, y: Any) -> "Targets":
-        """Reads labels alone, or the dictionary that `CTRecords.stream` gives."""
-        return cls(**y) if isinstance(y, dict) else cls(y)
+        """Reads labels alone, or the dictionary that `CTRecords.stream` gives.
+
+        Raises:
+            ValueError: If a dictionary has other entries than those, or no mask.
+        """
+        if not isinstance(y, dict):
+            return cls(y)
+        known = [field.name for field in fields(cls)]
+        if "mask" not in y or not set(y) <= set(known):
+            raise ValueError(
+                f"Expected labels, or a dictionary with 'mask' and any of {known[1:]}. Received "
+                f"one of {sorted(y)}."
+            )
+        return cls(**y)

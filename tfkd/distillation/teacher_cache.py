@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from tfkd.distillation.distiller import Distiller
+from tfkd.distillation.teachers import Teachers
 from tfkd.models.fingerprint import fingerprint
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def teacher_cache_folder(distiller: Distiller, data: "CTRecords") -> Path:
         distiller: The Distiller.
         data: Records.
     """
-    text = json.dumps(_key(distiller), sort_keys=True)
+    text = json.dumps(_key(distiller, data), sort_keys=True)
     return data.folder / "teacher_cache" / hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -95,19 +96,26 @@ def cache_teacher(
         data,
         folder,
         compute,
-        key=_key(distiller),
+        key=_key(distiller, data),
         batch_size=data.batch_size,
         progress=progress,
     )
     return data.with_cache(path)
 
 
-def _key(distiller: Distiller) -> dict[str, Any]:
+def _couples_examples(distiller: Distiller) -> bool:
+    classes = int(distiller.student.output_shape[-1])
+    return any(loss.couples_examples(classes) for loss in distiller.distillation_losses)
+
+
+def _key(distiller: Distiller, data: "CTRecords") -> dict[str, Any]:
     """Everything that the kept values depend on, besides the records."""
-    several = distiller.teacher if hasattr(distiller.teacher, "weighting") else None
+    several = distiller.teacher if isinstance(distiller.teacher, Teachers) else None
     return {
         "teachers": [fingerprint(model) for model in distiller.teachers],
         "weighting": None if several is None else several.weighting,
+        # What is centred by the batch depends on it.
+        "batch_size": data.batch_size if _couples_examples(distiller) else None,
         "losses": [
             {"class": type(loss).__name__, **loss.get_config()}
             for loss in distiller.distillation_losses
@@ -116,8 +124,13 @@ def _key(distiller: Distiller) -> dict[str, Any]:
 
 
 def _compiled(distiller: Distiller, shape: tuple[int, ...]) -> Callable[..., dict[str, Any]]:
+    names = [fingerprint(model) for model in distiller.teachers]
+
+    def summarize(image: Any, mask: Any) -> dict[str, Any]:
+        return distiller.summarize_teacher(image, mask, names)
+
     if keras.backend.backend() != "tensorflow":
-        return distiller.summarize_teacher
+        return summarize
     import tensorflow as tf
 
     # Any number of slices: a shard's last batch must not trace the teachers anew.
@@ -125,4 +138,4 @@ def _compiled(distiller: Distiller, shape: tuple[int, ...]) -> Callable[..., dic
         tf.TensorSpec((None, *shape), tf.float32),
         tf.TensorSpec((None, *shape[:2]), tf.int32),
     ]
-    return tf.function(distiller.summarize_teacher, input_signature=signature)
+    return tf.function(summarize, input_signature=signature)

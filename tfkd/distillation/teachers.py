@@ -49,6 +49,11 @@ class Teachers:
         weighting: Weighting = "mean",
         trained_on: Sequence[Collection[str]] | None = None,
     ) -> None:
+        if any(isinstance(cases, str) for cases in trained_on or ()):
+            raise ValueError(
+                "Expected trained_on to hold a collection of case ids for each teacher. Received "
+                f"{trained_on!r}; write [['case_1'], ['case_2', 'case_3']]."
+            )
         self.models = tuple(models)
         self.weighting = weighting
         self.trained_on = None if trained_on is None else tuple(map(frozenset, trained_on))

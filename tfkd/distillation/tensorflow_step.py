@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfkd.distillation.finite import check_finite, naming_the_loss
 from tfkd.distillation.multi_worker import MultiWorkerFit
 from tfkd.distillation.targets import Targets
+from tfkd.losses.reduction import replicas_in_sync, sum_over_replicas
 
 __all__ = ["TensorFlowStep"]
 
@@ -34,22 +35,29 @@ class TensorFlowStep(MultiWorkerFit):
             outputs = self._student_pass(x)
             outputs.setdefault("teacher", teacher)
             parts = self._loss_parts(x, y, outputs, sample_weight)
-            losses = [weight * part for weight, part in zip(self._weights(), parts, strict=True)]
+            losses = self._weighted(parts)
             loss = sum(losses)
             scaled = [self.optimizer.scale_loss(one) for one in (losses if each else [loss])]
         variables = self.trainable_variables
+        if not variables:
+            raise ValueError(
+                f"Expected a student that can be trained. {self.student.name!r} is frozen."
+            )
         if each:
             gradients = self._sum_of_gradients(tape, scaled, variables)
         else:
             gradients = tape.gradient(scaled[0], variables)
+        scaling = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
         if not self.jit_compile:  # XLA has neither strings nor a way to stop
             names = [tracker.name for tracker in self._trackers]
-            gradients = check_finite(gradients, parts, names, targets)
+            # With loss scaling, an overflow of the gradients is part of the plan.
+            gradients = check_finite(gradients, parts, names, targets, losses_only=scaling)
+        if scaling:
+            gradients = _skipped_by_all(gradients)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
-        count = tf.shape(x)[0]
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        self._loss_tracker.update_state(loss * replicas, sample_weight=count)
+        count = tf.shape(keras.tree.flatten(x)[0])[0]
+        self._loss_tracker.update_state(loss * replicas_in_sync(), sample_weight=count)
         self._track(parts, count)
         self._count_step()
         return self._as_logs(self.compute_metrics(x, y, outputs, sample_weight))
@@ -71,7 +79,26 @@ class TensorFlowStep(MultiWorkerFit):
             for loss in losses
         ]
         norms = [tf.linalg.global_norm(gradients) for gradients in each]
-        total = tf.maximum(tf.add_n(norms), 1e-30)
+        total = tf.add_n(norms)
+        # A step whose scaled gradients overflow is left out, as it is of the training.
+        usable = tf.math.is_finite(total) & (total > 0)
         for tracker, norm in zip(self._share_trackers, norms, strict=True):
-            tracker.update_state(norm / total)
+            share = tf.where(usable, norm / total, 0.0)
+            tracker.update_state(share, sample_weight=tf.cast(usable, tf.float32))
         return [tf.add_n(parts) for parts in zip(*each, strict=True)]
+
+
+def _skipped_by_all(gradients: list[tf.Tensor | None]) -> list[tf.Tensor | None]:
+    """Lets an overflow in one replica be one in all of them.
+
+    Keras asks the first replica alone whether loss scaling skips the step, before it adds up the
+    gradients of all.
+    """
+    if replicas_in_sync() == 1:
+        return gradients
+    finite = [tf.reduce_all(tf.math.is_finite(one)) for one in gradients if one is not None]
+    overflows = sum_over_replicas(tf.cast(~tf.reduce_all(finite), tf.float32)) > 0
+    return [
+        None if one is None else tf.where(overflows, tf.cast(float("nan"), one.dtype), one)
+        for one in gradients
+    ]

@@ -9,6 +9,7 @@ from keras import ops
 from tfkd.distillation.teachers import Teachers
 from tfkd.losses.distillation_loss import DistillationLoss
 from tfkd.losses.labels import one_hot_labels
+from tfkd.losses.reduction import replicas_in_sync
 
 __all__ = ["DistillationTerms"]
 
@@ -34,6 +35,8 @@ class DistillationTerms:
         self._losses = tuple(losses)
         self._teachers = teachers
         self._compiled = _compile(self._compute)
+        self.made_with: list[str] = []
+        """Fingerprint of each teacher, by which a cache is known to be theirs."""
 
     def __call__(
         self,
@@ -60,17 +63,26 @@ class DistillationTerms:
         Returns:
             One tensor of shape (N,), float32, per loss.
         """
-        teachers = [list(one) for one in teachers]
-        return self._compiled(
-            teachers, list(student), labels, num_classes, list(logits), confidence, case_id
+        passed: list[list[Any]] = [list(one) for one in teachers]
+        coupled = any(loss.couples_examples(num_classes) for loss in self._losses)
+        # What the replicas exchange, they cannot exchange from within an XLA program.
+        compute = self._compute if coupled and replicas_in_sync() > 1 else self._compiled
+        return compute(
+            passed, list(student), labels, num_classes, list(logits), confidence, case_id
         )
 
     def summarize(
-        self, teachers: Sequence[Sequence[Any]], logits: Sequence[Any], labels: Any, classes: int
+        self,
+        names: Sequence[str],
+        teachers: Sequence[Sequence[Any]],
+        logits: Sequence[Any],
+        labels: Any,
+        classes: int,
     ) -> dict[str, Any]:
         """What the losses need of the teachers, by the names of a teacher cache.
 
         Args:
+            names: Fingerprint of each teacher.
             teachers: For each teacher, its tensor for each loss.
             logits: Each teacher's logits.
             labels: Class indices or one-hot masks.
@@ -81,26 +93,23 @@ class DistillationTerms:
         """
         labels = one_hot_labels(labels, classes)
         named: dict[str, Any] = {}
-        for t, tensors in enumerate(teachers):
+        for teacher, tensors in zip(names, teachers, strict=True):
             for loss, tensor in zip(self._losses, tensors, strict=True):
                 summary = loss.summarize(ops.cast(tensor, "float32"), labels)
-                named |= {f"{t}/{loss.name}/{key}": value for key, value in summary.items()}
+                prefix = _prefix(teacher, loss)
+                named |= {f"{prefix}{key}": value for key, value in summary.items()}
         if self._teachers is not None:
             named[CONFIDENCE] = self._teachers.confidence(logits, labels)
         return named
 
-    def from_cache(self, cache: dict[str, Any], count: int) -> list[list[dict[str, Any]]]:
-        """The summaries of `count` teachers, from the tensors that `summarize` named."""
+    def from_cache(self, cache: dict[str, Any]) -> list[list[dict[str, Any]]]:
+        """The summaries of the teachers, from the tensors that `summarize` named.
+
+        Raises:
+            ValueError: If the cache is of other teachers or losses.
+        """
         return [
-            [
-                {
-                    name.removeprefix(f"{t}/{loss.name}/"): value
-                    for name, value in cache.items()
-                    if name.startswith(f"{t}/{loss.name}/")
-                }
-                for loss in self._losses
-            ]
-            for t in range(count)
+            [_of_cache(cache, teacher, loss) for loss in self._losses] for teacher in self.made_with
         ]
 
     def _compute(
@@ -130,6 +139,24 @@ class DistillationTerms:
                 each[0] if shares is None else ops.sum(ops.stack(each, axis=-1) * shares, axis=-1)
             )
         return values
+
+
+def _prefix(teacher: str, loss: DistillationLoss) -> str:
+    return f"{teacher[:16]}/{loss.name}/"
+
+
+def _of_cache(cache: dict[str, Any], teacher: str, loss: DistillationLoss) -> dict[str, Any]:
+    prefix = _prefix(teacher, loss)
+    found = {
+        name.removeprefix(prefix): value for name, value in cache.items() if name.startswith(prefix)
+    }
+    if not found:
+        raise ValueError(
+            f"Expected a teacher cache that holds {prefix[:-1]!r}. It has "
+            f"{sorted({name.rpartition('/')[0] for name in cache} - {''})}, of other teachers or "
+            "losses. Make one with `tfkd.distillation.cache_teacher` from this Distiller."
+        )
+    return found
 
 
 def _summary(loss: DistillationLoss, entry: Any, labels: Any) -> dict[str, Any]:

@@ -69,6 +69,15 @@ class DistillationLoss(ABC):
         """
         return self.compute_loss(summary["tensor"], student, labels)
 
+    def couples_examples(self, num_classes: int) -> bool:
+        """Whether an example's value depends on the others of the global batch.
+
+        Such a loss has to gather what it needs of them (`sum_over_replicas`), for which it is
+        computed outside of XLA under a `tf.distribute` strategy.
+        """
+        del num_classes
+        return False
+
     def get_config(self) -> dict[str, Any]:
         """Arguments that rebuild the loss."""
         return {

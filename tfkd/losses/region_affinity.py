@@ -8,6 +8,7 @@ from keras import ops
 
 from tfkd.losses.distillation_loss import DistillationLoss
 from tfkd.losses.labels import one_hot_labels
+from tfkd.losses.reduction import replicas_in_sync, sum_over_replicas
 
 __all__ = ["RegionAffinityDistillation", "region_affinity_loss"]
 
@@ -101,8 +102,12 @@ def _region_contrast(
     if variant == "paper":
         masks = ops.stack([masks[..., 0], ops.sum(masks[..., 1:], axis=-1)], axis=-1)
         return _contrast(features, _resize_nearest(masks, height, width), "none")
-    centering = centering or ("image" if masks.shape[-1] > 2 else "batch")
+    centering = centering or _default_centering(masks.shape[-1])
     return _contrast(features, _resize_area(masks, height, width), centering)
+
+
+def _default_centering(num_classes: int) -> Centering:
+    return "image" if num_classes > 2 else "batch"
 
 
 def _contrast(features: Any, masks: Any, centering: str) -> tuple[Any, Any]:
@@ -114,6 +119,8 @@ def _contrast(features: Any, masks: Any, centering: str) -> tuple[Any, Any]:
     if centering != "none":
         axes = (1, 2) if centering == "image" else (0, 1, 2)
         mean = ops.mean(features, axis=axes, keepdims=True)
+        if centering == "batch":
+            mean = sum_over_replicas(mean) / replicas_in_sync()
         vectors = vectors - ops.squeeze(mean, axis=1)
     norm = ops.sqrt(ops.sum(ops.square(vectors), axis=-1, keepdims=True) + _EPSILON)
     unit = vectors / norm
@@ -213,6 +220,11 @@ class RegionAffinityDistillation(DistillationLoss):
         """One value per example (N,)."""
         own = _region_contrast(student, labels, self.variant, self.centering)
         return _difference((summary["contrast"], summary["present"]), own)
+
+    def couples_examples(self, num_classes: int) -> bool:
+        """With the mean over the batch as the centre."""
+        centering = self.centering or _default_centering(num_classes)
+        return self.variant == "regions" and centering == "batch"
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that rebuild the loss."""

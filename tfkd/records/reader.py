@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import tensorflow as tf
 from tfkd.errors import RecordError
 from tfkd.records.augmentation import DEFAULT_AUGMENTATION, Augmentation
 from tfkd.records.encoding import decode_example
-from tfkd.records.manifest import Manifest
+from tfkd.records.manifest import Manifest, Shard
 from tfkd.records.pipeline import evaluation_dataset, training_dataset
 from tfkd.records.sampling import Sampling, slice_groups
 from tfkd.records.slice_cache import SliceCache
@@ -20,7 +21,7 @@ from tfkd.records.slice_sampler import TrainingPlan
 from tfkd.records.stream import stream_dataset
 from tfkd.volumes import PreprocessSpec, SliceExample, sha256_of, window
 
-__all__ = ["CTRecords", "load"]
+__all__ = ["CTRecords", "load", "naming_damage"]
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class CTRecords:
             cache=self.cache,
         )
 
-    def with_cache(self, folder: str | Path) -> "CTRecords":
+    def with_cache(self, folder: str | Path, verify: bool = False) -> "CTRecords":
         """The same data, whose `stream` also gives what `write_slice_cache` wrote.
 
         The cache takes part of the memory that slices are shuffled in: where an epoch is larger
@@ -106,12 +107,13 @@ class CTRecords:
 
         Args:
             folder: The cache's folder.
+            verify: Whether to compare every file's checksum (reads all of them once).
 
         Raises:
             RecordError: If the cache is missing, unfinished, damaged, or of other records.
         """
         cache = SliceCache.load(folder)
-        cache.check(self.folder, self.manifest)
+        cache.check(self.folder, self.manifest, verify)
         return dataclasses.replace(self, cache=cache)
 
     @functools.cached_property
@@ -163,7 +165,7 @@ class CTRecords:
             Every slice, from the lowest of a case up.
 
         Raises:
-            RecordError: If the split is empty or the case is not in it.
+            RecordError: If the split is empty, the case is not in it, or a shard is damaged.
         """
         names = [case.case_id for case in self.manifest.cases_of(split)]
         if case_id is not None:
@@ -189,6 +191,9 @@ class CTRecords:
 
         Returns:
             (n, H, W, C) float32 in `spec.output_range`, without variation.
+
+        Raises:
+            RecordError: If the split is empty or a shard is damaged.
         """
         places = [
             (case.case_id, index)
@@ -210,9 +215,31 @@ class CTRecords:
             if wanted.isdisjoint(places):
                 continue
             records = tf.data.TFRecordDataset(str(self.folder / shard.file))
-            for place, record in zip(places, records.as_numpy_iterator(), strict=True):
-                if place in wanted:
-                    yield decode_example(record, self.spec)
+            with naming_damage(self.folder, shard):
+                for place, record in zip(places, records.as_numpy_iterator(), strict=True):
+                    if place in wanted:
+                        yield decode_example(record, self.spec)
+
+
+@contextmanager
+def naming_damage(folder: Path, shard: Shard) -> Iterator[None]:
+    """Turns TensorFlow's error about a damaged file, which does not name it, into one that does.
+
+    Args:
+        folder: The records folder.
+        shard: The shard that the block reads.
+
+    Raises:
+        RecordError: If the shard is damaged; names it and its cases.
+    """
+    try:
+        yield
+    except tf.errors.DataLossError as error:
+        raise RecordError(
+            f"{folder / shard.file} is damaged, with the cases {', '.join(shard.case_ids)} "
+            f"({error.message}). Compare its checksum with `load(verify=True)`; copy it again or "
+            f"prepare the records again."
+        ) from error
 
 
 def _stratified(groups: np.ndarray, count: int) -> list[int]:

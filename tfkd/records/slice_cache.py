@@ -89,8 +89,14 @@ class SliceCache:
             for name, array in self.arrays.items()
         }
 
-    def check(self, data_folder: Path, manifest: Manifest) -> None:
-        """Raises a `RecordError` unless the cache is whole and belongs to these records."""
+    def check(self, data_folder: Path, manifest: Manifest, verify: bool = False) -> None:
+        """Raises a `RecordError` unless the cache is whole and belongs to these records.
+
+        Args:
+            data_folder: The records folder.
+            manifest: Its manifest.
+            verify: Whether to compare every shard's checksum (reads all of them once).
+        """
         found = sha256_of(data_folder / MANIFEST_NAME)
         if self.manifest_sha256 != found:
             raise RecordError(
@@ -112,6 +118,11 @@ class SliceCache:
                 raise RecordError(
                     f"{path} is missing or damaged: expected {shard.size_bytes} bytes, received "
                     f"{size}. Copy it again, or remove the folder and write the cache again."
+                )
+            if verify and sha256_of(path) != shard.sha256:
+                raise RecordError(
+                    f"{path} is damaged: its SHA-256 is not that of {CACHE_NAME}. Copy it again, "
+                    f"or remove the folder and write the cache again."
                 )
 
     def save(self, name: str = CACHE_NAME) -> None:

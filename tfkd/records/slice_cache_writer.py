@@ -14,9 +14,10 @@ import tensorflow as tf
 from tfkd.errors import RecordError
 from tfkd.records.case_ids import decode_case_ids
 from tfkd.records.encoding import decode_batch
+from tfkd.records.folder_lock import folder_lock
 from tfkd.records.manifest import MANIFEST_NAME, Shard
 from tfkd.records.preparation import Progress
-from tfkd.records.reader import CTRecords
+from tfkd.records.reader import CTRecords, naming_damage
 from tfkd.records.slice_cache import (
     CACHE_NAME,
     UNFINISHED_NAME,
@@ -58,6 +59,7 @@ def write_slice_cache(
     (h, w, c) is a *map*, kept as float16; one of lower rank a *fact*, kept as float32. A run that
     was interrupted is continued by calling again: finished shards are kept as long as `key` and
     the records are the same, otherwise it starts over. ``cache.json`` appears when all is done.
+    Of several processes that write to one folder, the others wait for the first and take its work.
 
     Args:
         data: The records.
@@ -75,9 +77,9 @@ def write_slice_cache(
 
     Raises:
         RecordError: If the training split is empty, the folder holds a finished cache of something
-            else, the disk has not room enough, arrays change their names or shapes, or a value is
-            not finite (for a map: in float16, whose largest value is 65504); names the array and
-            the case.
+            else, a shard of the records is damaged, the disk has not room enough, arrays change
+            their names or shapes, or a value is not finite (for a map: in float16, whose largest
+            value is 65504); names the array and the case.
         ValueError: If `batch_size` is not positive.
 
     Example:
@@ -91,9 +93,29 @@ def write_slice_cache(
     if batch_size < 1:
         raise ValueError(f"batch_size: expected a positive number, received {batch_size}.")
     data.manifest.cases_of("train")
-    cache = _begin(data, Path(folder).absolute(), json.loads(json.dumps(dict(key))))
-    if (cache.folder / CACHE_NAME).exists():
-        return cache.folder
+    folder = Path(folder).absolute()
+    if folder == data.folder.absolute():
+        raise RecordError(
+            f"{folder}: expected a folder for the slice cache alone, received that of the records, "
+            f"whose shards it would replace. Choose another one, e.g. one inside of it."
+        )
+    facts = json.loads(json.dumps(dict(key)))
+    new = SliceCache(folder, facts, sha256_of(data.folder / MANIFEST_NAME), {}, ())
+    if not _is_finished(new):
+        with folder_lock(folder):
+            if not _is_finished(new):  # by the process that this one has waited for
+                _write(data, _begin(new), compute, batch_size, progress)
+    return folder
+
+
+def _write(
+    data: CTRecords,
+    cache: SliceCache,
+    compute: Compute,
+    batch_size: int,
+    progress: Progress | None,
+) -> None:
+    """Writes the shards that the cache has not yet, and its facts."""
     shards = data.manifest.shards_of("train")
     done = sum(shard.records for shard in shards[: len(cache.shards)])
     total = data.manifest.slices_of("train")
@@ -120,25 +142,23 @@ def write_slice_cache(
         cache = dataclasses.replace(cache, shards=(*cache.shards, entry))
         cache.save(UNFINISHED_NAME)
     os.replace(cache.folder / UNFINISHED_NAME, cache.folder / CACHE_NAME)
-    return cache.folder
 
 
-def _begin(data: CTRecords, folder: Path, key: dict[str, Any]) -> SliceCache:
-    """The cache as far as it is written: finished, begun, or new."""
-    if folder == data.folder.absolute():
+def _is_finished(wanted: SliceCache) -> bool:
+    """Whether all is written; `RecordError` if it is a cache of something else."""
+    if not (wanted.folder / CACHE_NAME).exists():
+        return False
+    if differences := _differences(SliceCache.load(wanted.folder), wanted):
         raise RecordError(
-            f"{folder}: expected a folder for the slice cache alone, received that of the records, "
-            f"whose shards it would replace. Choose another one, e.g. one inside of it."
+            f"{wanted.folder / CACHE_NAME}: a finished slice cache of something else. "
+            f"{'; '.join(differences)}. Remove the folder or choose another one."
         )
-    new = SliceCache(folder, key, sha256_of(data.folder / MANIFEST_NAME), {}, ())
-    if (folder / CACHE_NAME).exists():
-        found = SliceCache.load(folder)
-        if differences := _differences(found, new):
-            raise RecordError(
-                f"{folder / CACHE_NAME}: a finished slice cache of something else. "
-                f"{'; '.join(differences)}. Remove the folder or choose another one."
-            )
-        return found
+    return True
+
+
+def _begin(new: SliceCache) -> SliceCache:
+    """The cache as far as it is written: begun, or new."""
+    folder = new.folder
     if (folder / UNFINISHED_NAME).exists():
         found = SliceCache.load(folder, UNFINISHED_NAME)
         whole = all((folder / shard.file).is_file() for shard in found.shards)
@@ -170,13 +190,14 @@ def _batches(data: CTRecords, shard: Shard, batch_size: int) -> Iterator[_Batch]
         .map(lambda records: decode_batch(records, manifest.spec, manifest.case_id_length))
         .prefetch(2)
     )
-    for slices in dataset.as_numpy_iterator():
-        yield _Batch(
-            window(slices["image"], manifest.spec),
-            slices["mask"],
-            decode_case_ids(slices["case_id"]),
-            slices["slice_index"],
-        )
+    with naming_damage(data.folder, shard):
+        for slices in dataset.as_numpy_iterator():
+            yield _Batch(
+                window(slices["image"], manifest.spec),
+                slices["mask"],
+                decode_case_ids(slices["case_id"]),
+                slices["slice_index"],
+            )
 
 
 def _storable(computed: Mapping[str, np.ndarray], batch: _Batch) -> dict[str, np.ndarray]:
