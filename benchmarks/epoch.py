@@ -1,0 +1,64 @@
+"""An epoch of `fit` from records: plain student, with the teacher, and with its cache."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks import steps
+
+STEPS = 20
+
+
+class Epoch:
+    """20 steps of batch 8 at 128², reading and varying the slices included.
+
+    The goal of the cache is a step that costs what the student alone costs.
+    """
+
+    params = ("UNet", "MobileNetV2")
+    references = ("time_plain",)
+
+    def setup(self, student: str) -> None:
+        import tfkd
+
+        self._folder = tempfile.TemporaryDirectory()
+        root = Path(self._folder.name)
+        cohort = tfkd.volumes.write_phantom_cohort(root / "phantoms", 8, shape_zyx=(24, 128, 128))
+        split = tfkd.records.SplitPlan(validation=0, test=0)
+        spec = tfkd.PreprocessSpec(size=(128, 128))
+        tfkd.records.prepare(cohort, root / "records", spec, split=split)
+        data = tfkd.records.load(root / "records", batch_size=steps.BATCH, steps_per_epoch=STEPS)
+        shape, classes = data.spec.input_shape, data.num_classes
+        width, (name, teacher_width) = steps.PAIRS[student]
+        teacher = tfkd.models.build(name, shape, classes, teacher_width)
+
+        def distiller(taught: bool) -> Any:
+            method = steps.METHOD() if taught else ()
+            network = tfkd.models.build(student, shape, classes, width)
+            made = tfkd.Distiller(teacher if taught else None, network, *method)
+            made.compile("adam", tfkd.losses.FocalDice())
+            return made
+
+        self._runs = {
+            "plain": (distiller(False), data),
+            "teacher": (distiller(True), data),
+            "cached": (distiller(True), data),
+        }
+        cached, _ = self._runs["cached"]
+        self._runs["cached"] = (cached, tfkd.distillation.cache_teacher(cached, data))
+
+    def _fit(self, kind: str) -> None:
+        distiller, data = self._runs[kind]
+        distiller.fit(data.stream(), steps_per_epoch=STEPS, shuffle=False, verbose=0)
+
+    def time_plain(self, student: str) -> None:
+        """From the labels alone."""
+        self._fit("plain")
+
+    def time_teacher(self, student: str) -> None:
+        """With the teacher in every step."""
+        self._fit("teacher")
+
+    def time_cached(self, student: str) -> None:
+        """With what the teacher said kept beside the records."""
+        self._fit("cached")
