@@ -121,6 +121,17 @@ def test_the_first_average_is_the_weights():
     check_same_arrays(averages_of(model), model.trainable_variables)
 
 
+def test_weights_are_back_after_an_interrupted_validation():
+    model, callback = make_model(), AverageWeights()
+    for x, y in Data().stream().take(2):
+        model.train_on_batch(x, y)
+    before = model.get_weights()
+    callback.set_model(model)
+    callback.on_test_begin()
+    callback.on_train_begin()
+    check_same_arrays(model.get_weights(), before)
+
+
 def test_weights_are_back_after_an_error():
     model = make_model()
     for x, y in Data().stream().take(2):

@@ -58,7 +58,7 @@ def train(callback: BestStudent, values: list[float], first: int = 0) -> list[in
 def test_which_epochs_are_kept(tmp_path, written, values, mode, patience, kept):
     callback = BestStudent(tmp_path, None, mode=mode, patience=patience)
     assert train(callback, values) == kept
-    assert written == [tmp_path / "best.keras"] * len([epoch for epoch in kept if epoch >= 0])
+    assert written == [tmp_path / f"best.next-{epoch}.keras" for epoch in kept if epoch >= 0]
 
 
 @pytest.mark.parametrize("done", range(5))
@@ -70,6 +70,17 @@ def test_a_resumed_run_decides_as_the_uninterrupted_one(tmp_path, written, done)
     resumed.on_resume([{"val_slice_dice": value} for value in values[:done]])
     assert train(resumed, values[done:], done) == [epoch for epoch in kept if not 0 <= epoch < done]
     assert (resumed.best_epoch, resumed.best_value) == (whole.best_epoch, whole.best_value)
+
+
+@pytest.mark.parametrize(
+    ("values", "left"),
+    [([], {}), ([0.1], {"best.keras": "0"}), ([0.1, 0.2], {"best.keras": "1"})],
+)
+def test_a_kill_leaves_the_best_of_the_epochs_that_the_checkpoint_has(tmp_path, values, left):
+    (tmp_path / "best.keras").write_text("0")
+    (tmp_path / "best.next-1.keras").write_text("1")
+    BestStudent(tmp_path, None).on_resume([{"val_slice_dice": value} for value in values])
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == left
 
 
 def test_the_file_is_the_network_that_was_validated(tmp_path):
@@ -97,6 +108,8 @@ def test_a_network_of_mixed_precision_is_kept_in_float32(tmp_path):
     callback = BestStudent(tmp_path, model)
     callback.set_model(Fake())
     callback.on_epoch_end(0, {"val_slice_dice": 0.5})
+    assert not callback.path.exists()
+    callback.on_train_end()
     kept = keras.saving.load_model(callback.path)
     assert {layer.compute_dtype for layer in kept.layers} == {"float32"}
     np.testing.assert_array_equal(kept.get_weights()[0], model.get_weights()[0])

@@ -187,6 +187,16 @@ def test_sigterm_saves_and_the_run_goes_on(uninterrupted, tmp_path, at, left):
     check_same_weights(model, whole)
 
 
+@pytest.mark.parametrize(
+    ("epoch", "said"),
+    [(0, "after step 1 of 3 of epoch 0.*nothing was saved"), (1, "begin is in .*checkpoint.npz")],
+)
+def test_sigterm_where_only_whole_epochs_are_saved(tmp_path, epoch, said):
+    with pytest.raises(TrainingInterrupted, match=said):
+        run(tmp_path, make_model(), Terminate(epoch, 0), every_minutes=None)
+    assert RunCheckpoint(tmp_path).position == Position(epoch, 0)
+
+
 def test_the_handler_is_put_back_after_an_error(tmp_path):
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(Killed):

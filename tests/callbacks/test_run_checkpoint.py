@@ -95,6 +95,18 @@ def test_a_kill_while_writing_leaves_the_earlier_file(killed, monkeypatch):
     assert not any(killed.iterdir())
 
 
+def test_a_full_disk_is_an_error_that_names_the_file(killed, monkeypatch):
+    before = (killed / "checkpoint.npz").read_bytes()
+
+    def fill(*rest: Any, **arrays: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint_file.np, "savez", fill)
+    with pytest.raises(RecordError, match=r"checkpoint\.npz: .*No space left"):
+        run(killed, make_model(scaled=True))
+    assert (killed / "checkpoint.npz").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("other", "named"),
     [

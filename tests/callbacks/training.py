@@ -49,7 +49,6 @@ class KillAt(keras.callbacks.Callback):
     def __init__(self, epoch: int, step: int | None) -> None:
         super().__init__()
         self.epoch, self.step = epoch, step
-        self.done = 0
         self.running = -1
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -89,7 +88,7 @@ def run(
     *callbacks: keras.callbacks.Callback,
     data: Data | None = None,
     epochs: int = EPOCHS,
-    every_minutes: float = 0.0,
+    every_minutes: float | None = 0.0,
     **arguments: Any,
 ) -> dict[str, list[float]]:
     data = data or Data()

@@ -55,6 +55,22 @@ def test_resolved_config_repeats_the_run(tmp_path):
     assert tomllib.loads(path.read_text())["command"] == "verb"
 
 
+def test_a_write_that_fails_leaves_the_earlier_file(tmp_path, monkeypatch):
+    path = tmp_path / "c.toml"
+    write_config(Config(Path("a"), Path("t")), "verb", path)
+    before = path.read_text()
+
+    def die(self: Path, text: str, **options: str) -> None:
+        self.write_bytes(b"half")
+        raise OSError
+
+    monkeypatch.setattr(Path, "write_text", die)
+    with pytest.raises(OSError):  # noqa: PT011
+        write_config(Config(Path("b"), Path("t")), "verb", path)
+    assert path.read_text() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -17,6 +17,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tfkd
 from tfkd.cli import predict
@@ -159,6 +160,18 @@ def test_a_bug_keeps_its_traceback(predict_raises, error) -> None:
     predict_raises(error)
     with pytest.raises(type(error), match="a bug"):
         main(PREDICT)
+
+
+def test_an_error_of_tensorflow_is_one_line_without_its_stack(
+    capsys: Captured, predict_raises
+) -> None:
+    said = 'Detected at node add\n  File "a.py", line 1, in b\n\nOOM when allocating tensor\n'
+    predict_raises(tf.errors.ResourceExhaustedError(None, None, said))
+    assert main(PREDICT) == 1
+    assert capsys.readouterr().err == (
+        "tfkd predict: error: ResourceExhaustedError: Detected at node add "
+        "OOM when allocating tensor\n"
+    )
 
 
 def test_tracebacks_on_request(predict_raises, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -69,7 +70,8 @@ def test_train_stopped_and_killed(records: Path, tmp_path: Path, fail: Callable[
     tfkd(words, -signal.SIGKILL, "SIGKILL", 3)
     assert RunCheckpoint(out).position == Position(1, 2)
     # What a kill in the middle of writing would have left besides.
-    (out / ".01234567.best.keras").write_bytes(b"half")
+    for name in ("best.next-1.keras", "config.toml"):
+        (out / f".01234567.{name}").write_bytes(b"half")
     before = {path: path.read_bytes() for path in out.iterdir() if path.name[0] != "."}
     fail([*words, "--learning-rate", "0.5"], out, "learning_rate 0.002, not 0.5")
     assert {path: path.read_bytes() for path in out.iterdir()} == before
@@ -105,6 +107,56 @@ def test_distill_killed(models: Path, records: Path, tmp_path: Path) -> None:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """The verbs train a network that takes moments to build."""
     monkeypatch.setattr("tfkd.models.build", small_network)
+
+
+@pytest.fixture
+def killed_at_the_end(
+    small: None, models: Path, records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[str | Path]:
+    """Words of a distillation that was killed between model.keras and the end."""
+    own, teacher = tmp_path / "records", tmp_path / "teacher.keras"
+    shutil.copytree(records, own)
+    shutil.copy(models / "fitting.keras", teacher)
+    words = ["distill", own, tmp_path / "run", "--teacher", teacher]
+    words += ["--epochs", "1", "--steps-per-epoch", "1", "--batch-size", "2"]
+
+    def kill(self: RunCheckpoint) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunCheckpoint, "remove", kill)
+        assert main([str(word) for word in words]) == 130
+    return words
+
+
+def test_killed_after_the_model_was_written(
+    killed_at_the_end: list[str | Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert {path.name for path in out.iterdir()} == RUN_FILES | {"checkpoint.npz"}
+    before = (out / "model.keras").read_bytes()
+    capsys.readouterr()
+    assert main([str(word) for word in killed_at_the_end]) == 0
+    assert capsys.readouterr().out == f"{out / 'model.keras'}\n"
+    assert {path.name for path in out.iterdir()} == RUN_FILES
+    assert (out / "model.keras").read_bytes() == before
+
+
+def test_other_records_or_teachers_are_noticed(
+    killed_at_the_end: list[str | Path], tmp_path: Path, fail: Callable[..., str]
+) -> None:
+    out, teacher = tmp_path / "run", tmp_path / "teacher.keras"
+    (out / "model.keras").unlink()
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    other = keras.saving.load_model(teacher, compile=False)
+    other.set_weights([2 * weight for weight in other.get_weights()])
+    other.save(teacher)
+    said = fail(killed_at_the_end, out / "run.json", f"other content in the teacher {teacher}")
+    assert "records in" not in said
+    manifest = tmp_path / "records" / "manifest.json"
+    manifest.write_text(manifest.read_text() + "\n")
+    fail(killed_at_the_end, f"the records in {manifest.parent}, the teacher {teacher}")
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
 
 
 @pytest.mark.usefixtures("small")
@@ -174,3 +226,14 @@ def test_without_validation_there_is_no_best(cohort: Path, tmp_path: Path) -> No
     assert main([str(word) for word in words]) == 0
     assert {path.name for path in out.iterdir()} == RUN_FILES - {"best.keras"}
     assert record_of(out)["best"] is None
+
+
+@pytest.mark.usefixtures("small")
+def test_without_a_labelled_slice_there_are_no_images(
+    records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorboard", reason="needs tensorboard")
+    monkeypatch.setattr("tfkd.callbacks.telling_slices", lambda *rest: [])
+    words = ["train", records, tmp_path / "run", "--epochs", "1", "--steps-per-epoch", "1"]
+    assert main([*map(str, words), "--tensorboard"]) == 0
+    assert not (tmp_path / "run" / "tensorboard" / "slices").exists()

@@ -37,6 +37,10 @@ class AverageWeights(keras.callbacks.Callback):
         super().__init__()
         self._swap: AbstractContextManager[None] | None = None
 
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Puts the weights back where an earlier training was interrupted in its validation."""
+        self.on_test_end()
+
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Puts the average into the model."""
         self._swap = averaged_weights(self.model)
@@ -60,7 +64,7 @@ def averaged_weights(model: keras.Model) -> Iterator[None]:
     """
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     # Before the first step, the averages are zeros.
-    if not getattr(optimizer, "use_ema", False) or int(optimizer.iterations) == 0:
+    if not getattr(optimizer, "use_ema", False) or not ops.convert_to_numpy(optimizer.iterations):
         yield
         return
     weights = model.trainable_variables

@@ -26,10 +26,12 @@ def write_checkpoint(
         path: The file, `.npz`; an earlier one is replaced.
         facts: What JSON can hold.
         arrays: Lists of arrays by name.
+
+    Raises:
+        RecordError: If the file cannot be written; the earlier one is whole.
     """
     # The same name each time: what a kill leaves is written over, not left for ever.
     temporary = path.with_name(path.name + ".partial")
-    temporary.parent.mkdir(parents=True, exist_ok=True)
     members: dict[str, Any] = {
         f"{name} {index}": array
         for name, listed in arrays.items()
@@ -37,11 +39,18 @@ def write_checkpoint(
     }
     text = json.dumps({**facts, "counts": {name: len(a) for name, a in arrays.items()}})
     members[_FACTS] = np.frombuffer(text.encode(), np.uint8)
-    with temporary.open("wb") as file:
-        np.savez(file, **members)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        temporary.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            np.savez(file, **members)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise RecordError(
+            f"{path}: expected to write the checkpoint of a training, but {error}. Make room on "
+            "the disk and start the training again; it goes on from its last checkpoint."
+        ) from error
 
 
 def read_facts(path: Path) -> dict[str, Any]:

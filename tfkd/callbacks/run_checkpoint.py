@@ -165,7 +165,7 @@ class RunCheckpoint(keras.callbacks.Callback):
             return
         where = f"after step {step} of {self._steps} of epoch {self._epoch}"
         if self.every_minutes is None:
-            self._stop_if_requested(f"{where}, whose begin is what was saved last")
+            self._stop_if_requested(where, f"the state at the epoch's begin is in {self.path}")
         elif self._stop_requested or self._is_time(self.every_minutes):
             self._save(Position(self._epoch, step))
             self._stop_if_requested(where)
@@ -184,11 +184,12 @@ class RunCheckpoint(keras.callbacks.Callback):
     def _is_time(self, every_minutes: float) -> bool:
         return time.monotonic() - self._saved_at >= 60 * every_minutes
 
-    def _stop_if_requested(self, where: str) -> None:
+    def _stop_if_requested(self, where: str, saved: str | None = None) -> None:
         if self._stop_requested:
-            raise TrainingInterrupted(
-                f"stopped {where}, counted from 0; the state is in {self.path}"
-            )
+            saved = saved or f"the state is in {self.path}"
+            if self.every_minutes is None and not self._rows:
+                saved = "nothing was saved yet"
+            raise TrainingInterrupted(f"stopped {where}, counted from 0; {saved}")
 
     def _variables(self) -> dict[str, list[Any]]:
         model = self.model

@@ -63,7 +63,9 @@ class SliceImages(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Writes one image per slice."""
         with averaged_weights(self.model):
-            labels = np.argmax(self.student.predict_on_batch(self._images), axis=-1)
+            # Not `predict`, which under a strategy gives the batch once for each replica.
+            logits = self.student(self._images, training=False)
+        labels = np.argmax(keras.ops.convert_to_numpy(logits), axis=-1)
         if self._writer is None:
             self._writer = tf.summary.create_file_writer(str(self._folder))
         low, high = self._range

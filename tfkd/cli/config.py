@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from tfkd._version import __version__
 from tfkd.errors import TfkdError
+from tfkd.volumes import atomic_path
 
 __all__ = [
     "ConfigError",
@@ -124,7 +125,8 @@ def write_config(config: Any, command: str, path: Path) -> None:
         value = getattr(config, field.name)
         if value is not None:
             lines.append(f"{field.name} = {_as_toml(value)}")
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with atomic_path(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def config_path(output: Path) -> Path:

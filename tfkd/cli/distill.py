@@ -1,7 +1,6 @@
 """`tfkd distill`: a student under one or several teachers."""
 
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,13 @@ from tfkd.cli.config import ConfigError, option
 from tfkd.cli.naming import naming
 from tfkd.cli.progress import progress_bar
 from tfkd.cli.run_record import RUN_RECORD_NAME
-from tfkd.cli.strategy import is_chief, start_strategy
+from tfkd.cli.strategy import is_chief, leaving_with_the_others, meet, start_strategy
 from tfkd.cli.training import TrainingConfig
 from tfkd.models import STUDENTS, TEACHERS
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
     from tfkd.distillation import Distiller, Teachers
     from tfkd.records import CTRecords
@@ -29,7 +29,11 @@ EXAMPLE = "tfkd distill records/lits runs/student --teacher runs/teacher/model.k
 class Config(TrainingConfig):
     """Settings of `tfkd distill`; the losses and weights are those of the paper."""
 
-    teacher: tuple[Path, ...] = option("trained teachers, .keras", flag="--teacher")
+    teacher: tuple[Path, ...] = option(
+        "trained teachers, one or several .keras files; give it after RECORDS and OUT, which it "
+        "would take for teachers too",
+        flag="--teacher",
+    )
     network: str = option(f"student: one of {', '.join(STUDENTS + TEACHERS)}", default="ENet")
     prediction_weight: float = option("weight of the prediction map loss", default=0.1)
     balanced: bool = option(
@@ -69,10 +73,25 @@ class Config(TrainingConfig):
 def run(config: Config) -> None:
     """Distils and says where the student is."""
     strategy = start_strategy(config.strategy)
-    from tfkd.cli.training import build_network, fit, load_data, load_model, parameter_count
+    with leaving_with_the_others(config.strategy):
+        print(_distill(config, strategy))
+
+
+def _distill(config: Config, strategy: "tf.distribute.Strategy") -> Path:
+    from tfkd.cli.training import (
+        build_network,
+        end_of_earlier,
+        fit,
+        load_data,
+        load_model,
+        parameter_count,
+    )
     from tfkd.distillation import FreezeCheck
 
-    data = load_data(config)
+    ended = end_of_earlier(config, "distill", strategy)
+    if ended is not None:
+        return ended
+    data = load_data(config, strategy)
     with strategy.scope():
         # Before the teachers, which draw from the seed too: a plain student starts from these
         # weights.
@@ -83,9 +102,9 @@ def run(config: Config) -> None:
     for teacher in teachers.values():
         print(f"taught by {teacher.name}: {parameter_count(teacher):,} weights")
     if config.cache_teacher:
-        data = _cached(distiller, data)
+        data = _cached(distiller, data, is_chief(config.strategy))
     check = FreezeCheck(*teachers.values())
-    print(fit(distiller, student, data, config, "distill", teachers, [check]))
+    return fit(distiller, student, data, config, "distill", teachers, [check])
 
 
 def _distiller(
@@ -108,7 +127,7 @@ def _distiller(
         with naming(path):
             Distiller(teacher, student, losses)  # an error names the file that is at fault
     return Distiller(
-        _teachers(config, list(teachers.values())),
+        _teachers(config, data, list(teachers.values())),
         student,
         losses,
         _ramped(config, weights, data.steps_per_epoch),
@@ -116,13 +135,32 @@ def _distiller(
     )
 
 
-def _teachers(config: Config, models: "Sequence[keras.Model]") -> "keras.Model | Teachers":
+def _teachers(
+    config: Config, data: "CTRecords", models: "Sequence[keras.Model]"
+) -> "keras.Model | Teachers":
     from tfkd.distillation import Teachers
 
     if len(models) == 1 and not config.held_out:
         return models[0]
-    trained_on = [_trained_on(path) for path in config.teacher] if config.held_out else None
+    trained_on = None
+    if config.held_out:
+        trained_on = [_trained_on(path) for path in config.teacher]
+        _check_held_out(config, data, trained_on)
     return Teachers(models, config.teacher_weighting, trained_on)
+
+
+def _check_held_out(config: Config, data: "CTRecords", trained_on: Sequence[Sequence[str]]) -> None:
+    """Says how many cases are learnt from labels alone; refuses if all are."""
+    cases = data.trained_on
+    untaught = [case for case in cases if all(case in seen for seen in trained_on)]
+    if len(untaught) == len(cases):
+        raise ConfigError(
+            f"held_out: expected that some of the {len(cases)} training cases of {config.records} "
+            f"are new to a teacher, found that {', '.join(map(str, config.teacher))} saw all of "
+            "them in training. Train teachers with `tfkd train --folds`, or leave out held_out."
+        )
+    if untaught:
+        print(f"{len(untaught)} of {len(cases)} training cases have no teacher that is new to them")
 
 
 def _trained_on(teacher: Path) -> list[str]:
@@ -130,7 +168,7 @@ def _trained_on(teacher: Path) -> list[str]:
     path = teacher.with_name(RUN_RECORD_NAME)
     try:
         return list(json.loads(path.read_text(encoding="utf-8"))["trained_on"])
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(
             f"{path}: expected the record of the run that made {teacher.name}, which says on "
             "which cases it was trained, found none. Train the teacher with `tfkd train`, or "
@@ -149,12 +187,14 @@ def _ramped(config: Config, weights: list[float], steps_per_epoch: int) -> list[
     return [PolynomialDecay(0.0, steps, end_learning_rate=weight) for weight in weights]
 
 
-def _cached(distiller: "Distiller", data: "CTRecords") -> "CTRecords":
-    from tfkd.distillation import cache_teacher, teacher_cache_folder
+def _cached(distiller: "Distiller", data: "CTRecords", chief: bool) -> "CTRecords":
+    """The first worker writes the cache; the others read it afterwards."""
+    from tfkd.distillation import cache_teacher
 
-    if not is_chief():
-        finished = teacher_cache_folder(distiller, data) / "cache.json"
-        while not finished.exists():  # the first worker writes it
-            time.sleep(1)
+    if not chief:
+        meet(distiller.distribute_strategy)
     with progress_bar("teacher cache") as progress:
-        return cache_teacher(distiller, data, progress=progress)
+        cached = cache_teacher(distiller, data, progress=progress)
+    if chief:
+        meet(distiller.distribute_strategy)
+    return cached

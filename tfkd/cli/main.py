@@ -54,8 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TrainingInterrupted as error:
         print(f"tfkd {command}: {error}; run the same command to go on", file=sys.stderr)
         return _EX_TEMPFAIL
-    except (TfkdError, ValueError, OSError, ImportError) as error:
-        if os.environ.get("TFKD_TRACEBACK") or _is_our_import(error):
+    except Exception as error:
+        if os.environ.get("TFKD_TRACEBACK") or not _is_expected(error):
             raise
         print(f"tfkd {command}: error: {_one_line(error)}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
@@ -87,14 +87,27 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _is_our_import(error: Exception) -> bool:
-    """Whether a module of this package cannot be imported, which is a bug and not a set-up."""
-    return isinstance(error, ImportError) and (error.name or "").split(".")[0] == "tfkd"
+def _is_expected(error: Exception) -> bool:
+    """Whether the user can do something about it, such as free memory on the GPU."""
+    if isinstance(error, ImportError):
+        # A module of this package that cannot be imported is a bug and not a set-up.
+        return (error.name or "").split(".")[0] != "tfkd"
+    return isinstance(error, (TfkdError, ValueError, OSError)) or _is_of_tensorflow(error)
+
+
+def _is_of_tensorflow(error: object) -> bool:
+    tensorflow = sys.modules.get("tensorflow")
+    return tensorflow is not None and isinstance(error, tensorflow.errors.OpError)
 
 
 def _one_line(message: object) -> str:
     """Text without its line breaks: those of Keras and TensorFlow come with paragraphs."""
-    return " ".join(line.strip() for line in str(message).splitlines() if line.strip())
+    lines = str(message).splitlines()
+    if _is_of_tensorflow(message):
+        # Without the stack of the graph's making, which is indented.
+        reason = [line for line in lines if not line.startswith((" ", "\t"))]
+        lines = [f"{type(message).__name__}:", *reason]
+    return " ".join(line.strip() for line in lines if line.strip())
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *place: object) -> None:

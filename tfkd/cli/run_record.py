@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfkd._version import __version__
+from tfkd.errors import RecordError
 from tfkd.volumes import atomic_path, sha256_of
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ class RunRecord:
         data: Its records.
         teachers: Teacher networks by file; none for a training from labels alone.
         position: Where the run goes on, if it is not new: the record then keeps when it was begun.
+
+    Raises:
+        RecordError: If the run was begun with other records or teachers; nothing is written then.
     """
 
     def __init__(
@@ -48,7 +52,9 @@ class RunRecord:
         from tfkd.models import fingerprint
 
         self._path = out / RUN_RECORD_NAME
-        earlier = self._earlier() if position is not None else {}
+        # Of several workers, all look at the record of the first.
+        begun = config.out / RUN_RECORD_NAME
+        earlier = _read(begun) if position is not None and begun.exists() else {}
         resumed = list(earlier.get("resumed_at", []))
         if position is not None:
             resumed.append({"epoch": position.epoch, "step": position.step})
@@ -71,6 +77,8 @@ class RunRecord:
                 for path, model in teachers.items()
             ],
         }
+        if earlier:
+            self._check_same(earlier, begun, data)
         self._write()
 
     def finish(
@@ -98,15 +106,41 @@ class RunRecord:
         }
         self._write()
 
-    def _earlier(self) -> dict[str, Any]:
-        if not self._path.exists():
-            return {}
-        return json.loads(self._path.read_text(encoding="utf-8"))
+    def _check_same(self, earlier: Mapping[str, Any], path: Path, data: "CTRecords") -> None:
+        changed = [
+            f"the {what}"
+            for key, what in (
+                ("manifest_sha256", f"records in {data.folder}"),
+                ("trained_on", "cases to train on"),
+            )
+            if earlier.get(key) != self._facts[key]
+        ]
+        begun_with = earlier.get("teachers", [])
+        changed += [
+            f"the teacher {teacher['file']}"
+            for teacher in self._facts["teachers"]
+            if teacher not in begun_with
+        ]
+        if changed:
+            raise RecordError(
+                f"{path}: expected to go on with what the run was begun with, found other content "
+                f"in {', '.join(changed)}. Bring it back, or choose another folder."
+            )
 
     def _write(self) -> None:
         text = json.dumps(self._facts, indent=2, ensure_ascii=False, allow_nan=False)
         with atomic_path(self._path) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RecordError(
+            f"{path}: expected the record of a training, but {error}. Remove the file to go on "
+            "without it."
+        ) from error
 
 
 def _now() -> str:

@@ -13,7 +13,7 @@ from tfkd.errors import TrainingInterrupted
 if TYPE_CHECKING:
     import tensorflow as tf
 
-__all__ = ["StrategyName", "is_chief", "leaving_with_the_others", "start_strategy"]
+__all__ = ["StrategyName", "is_chief", "leaving_with_the_others", "meet", "start_strategy"]
 
 StrategyName = Literal["one_device", "mirrored", "multi_worker"]
 
@@ -29,8 +29,8 @@ def start_strategy(name: StrategyName) -> "tf.distribute.Strategy":
         ConfigError: If several workers are wanted and TF_CONFIG does not list them.
     """
     if name == "multi_worker":
-        workers = _workers()
-        print(f"worker {_index()} of {len(workers)}, waiting for the others", flush=True)
+        index, count = _place()
+        print(f"worker {index} of {count}, waiting for the others", flush=True)
         # Before TensorFlow finds its devices, which then are those of all workers.
         return start_tensorflow(_multi_worker)
     start_tensorflow()
@@ -42,9 +42,26 @@ def start_strategy(name: StrategyName) -> "tf.distribute.Strategy":
     return tf.distribute.MirroredStrategy([device.name for device in devices])
 
 
-def is_chief() -> bool:
-    """Whether this process is the one that writes: the first of the workers, or the only one."""
-    return _index() == 0
+def is_chief(name: StrategyName) -> bool:
+    """Whether this process is the one that writes: the first of several workers, or the only one.
+
+    Other strategies have one process, whatever TF_CONFIG says.
+    """
+    return name != "multi_worker" or _place()[0] == 0
+
+
+def meet(strategy: "tf.distribute.Strategy") -> None:
+    """Waits until all workers have come here; where there is one process, for nobody."""
+    import tensorflow as tf
+
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return
+
+    @tf.function
+    def add_up() -> None:
+        strategy.run(lambda: tf.distribute.get_replica_context().all_reduce("SUM", tf.zeros(())))
+
+    add_up()
 
 
 @contextlib.contextmanager
@@ -52,13 +69,20 @@ def leaving_with_the_others(name: StrategyName) -> Iterator[None]:
     """Turns the loss of another worker into a `TrainingInterrupted`: all of them begin anew."""
     import tensorflow as tf
 
+    lost = (
+        tf.errors.AbortedError,
+        tf.errors.CancelledError,
+        tf.errors.DeadlineExceededError,
+        tf.errors.InternalError,
+        tf.errors.UnavailableError,
+    )
     try:
         yield
-    except tf.errors.OpError as error:
+    except lost as error:
         if name != "multi_worker":
             raise
-        reason = str(error.message).splitlines()[0][:200]
-        raise TrainingInterrupted(f"another worker is gone ({reason})") from error
+        # Its message begins with where in the graph; the log holds what TensorFlow says of it.
+        raise TrainingInterrupted(f"another worker is gone ({type(error).__name__})") from error
 
 
 def _multi_worker() -> "tf.distribute.Strategy":
@@ -67,25 +91,22 @@ def _multi_worker() -> "tf.distribute.Strategy":
     return tf.distribute.MultiWorkerMirroredStrategy()
 
 
-def _workers() -> list[str]:
+def _place() -> tuple[int, int]:
+    """Which worker this process is, from 0, and of how many, by TF_CONFIG."""
+    given = os.environ.get("TF_CONFIG", "")
     try:
-        return list(_tf_config()["cluster"]["worker"])
-    except (KeyError, TypeError) as error:
+        found = json.loads(given)
+        cluster, task = found["cluster"], found["task"]
+        index, count = task["index"], len(cluster["worker"])
+        fits = set(cluster) == {"worker"} and task["type"] == "worker"
+        fits = fits and type(index) is int and 0 <= index < count
+    except (KeyError, TypeError, ValueError):
+        fits = False
+    if not fits:
         raise ConfigError(
             "strategy multi_worker: expected the environment variable TF_CONFIG to list the "
-            'workers, such as {"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": '
-            f'{{"type": "worker", "index": 0}}}}, found {os.environ.get("TF_CONFIG")!r}. See the '
-            "README on SLURM and Kubernetes."
-        ) from error
-
-
-def _index() -> int:
-    return int(_tf_config().get("task", {}).get("index", 0))
-
-
-def _tf_config() -> dict:
-    try:
-        found = json.loads(os.environ.get("TF_CONFIG") or "{}")
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"TF_CONFIG: expected JSON, but {error}.") from error
-    return found if isinstance(found, dict) else {}
+            "workers, no other roles, and which of them this is, such as "
+            '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", '
+            f'"index": 0}}}}, found {given!r}. See the README on SLURM and Kubernetes.'
+        )
+    return index, count

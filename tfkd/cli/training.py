@@ -2,12 +2,12 @@
 
 import contextlib
 import math
-import re
 import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,11 +19,12 @@ from tfkd.cli.config import (
     write_config,
 )
 from tfkd.cli.run_record import RUN_RECORD_NAME, RunRecord
-from tfkd.cli.strategy import StrategyName, is_chief, leaving_with_the_others
+from tfkd.cli.strategy import StrategyName, is_chief, meet
 from tfkd.errors import RecordError
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
     from tfkd.callbacks import BestStudent
     from tfkd.records import CTRecords
@@ -32,6 +33,7 @@ __all__ = [
     "MODEL_NAME",
     "TrainingConfig",
     "build_network",
+    "end_of_earlier",
     "fit",
     "load_data",
     "load_model",
@@ -41,18 +43,6 @@ __all__ = [
 MODEL_NAME = "model.keras"
 HISTORY_NAME = "history.csv"
 TENSORBOARD_NAME = "tensorboard"
-
-# What an unfinished run holds, and what a kill in the middle of writing one of them leaves.
-_UNFINISHED = {
-    "best.keras",
-    "checkpoint.npz",
-    "checkpoint.npz.partial",
-    "config.toml",
-    HISTORY_NAME,
-    RUN_RECORD_NAME,
-    TENSORBOARD_NAME,
-}
-_LEFT_BY_A_KILL = re.compile(r"\.[0-9a-f]{8}\.(best\.keras|model\.keras|history\.csv|run\.json)")
 
 # A run may go on with other values of these: they do not change what comes of it.
 _FREE = ("out", "checkpoint_minutes", "tensorboard")
@@ -85,15 +75,17 @@ class TrainingConfig:
         "stop after so many epochs without a better validation Dice", default=None
     )
     recalibrate: bool = option(
-        "take the statistics of batch normalisation anew from the training data at the end",
+        "take the statistics of batch normalisation anew from the training data at the end, for "
+        "model.keras and not for best.keras",
         default=False,
     )
     tensorboard: bool = option(
         "write curves and slices for TensorBoard (pip install tfkd[tensorboard])", default=False
     )
     checkpoint_minutes: float = option(
-        "time between two savings of the state; a killed run goes on from the last one, when the "
-        "same command is given again",
+        "time between two savings of the state, which several workers (multi_worker) save at the "
+        "end of an epoch only; a killed run goes on from the last one, when the same command is "
+        "given again",
         default=10.0,
     )
     strategy: StrategyName = option(
@@ -104,14 +96,36 @@ class TrainingConfig:
     seed: int = option("seed of weights, order and variation", default=0)
 
 
-def load_data(config: TrainingConfig, leave_out: Sequence[str] = ()) -> "CTRecords":
+def end_of_earlier(
+    config: TrainingConfig, command: str, strategy: "tf.distribute.Strategy"
+) -> Path | None:
+    """The model of a run that was killed after it had written it; nothing is left to train then.
+
+    Raises:
+        ConfigError: If that run had other settings.
+    """
+    from tfkd.callbacks import RunCheckpoint
+
+    checkpoint, model = RunCheckpoint(config.out), config.out / MODEL_NAME
+    if not (model.exists() and checkpoint.path.exists()):
+        return None
+    check_same_settings(config, command, config.out, free=_FREE)
+    meet(strategy)  # all have seen both files
+    if is_chief(config.strategy):
+        checkpoint.remove()
+    return model
+
+
+def load_data(
+    config: TrainingConfig, strategy: "tf.distribute.Strategy", leave_out: Sequence[str] = ()
+) -> "CTRecords":
     """Records of a run, and all seeds set."""
     import keras
 
     from tfkd import records
 
-    _check_settings(config)
-    _check_out(config.out)
+    _check_settings(config, strategy.num_replicas_in_sync)
+    _check_out(config)
     keras.utils.set_random_seed(config.seed)
     variation = {} if config.augment else {"augmentation": None}
     data = records.load(
@@ -130,7 +144,7 @@ def load_data(config: TrainingConfig, leave_out: Sequence[str] = ()) -> "CTRecor
     return data
 
 
-def _check_settings(config: TrainingConfig) -> None:
+def _check_settings(config: TrainingConfig, replicas: int) -> None:
     if config.epochs < 1 or config.learning_rate <= 0:
         raise ConfigError(
             "epochs and learning_rate: expected positive numbers, received "
@@ -146,23 +160,42 @@ def _check_settings(config: TrainingConfig) -> None:
         raise ConfigError(
             f"checkpoint_minutes: expected at least 0, received {config.checkpoint_minutes}."
         )
+    if config.batch_size % replicas:
+        raise ConfigError(
+            f"batch_size: expected a multiple of the {replicas} replicas of the strategy, received "
+            f"{config.batch_size}."
+        )
     if config.tensorboard:
         from tfkd.callbacks import require_tensorboard
 
         require_tensorboard()
 
 
-def _check_out(out: Path) -> None:
+def _check_out(config: TrainingConfig) -> None:
     """New, empty, or an unfinished training."""
+    from tfkd.callbacks import BestStudent, RunCheckpoint
+
+    out = config.out
+    written = [BestStudent.FILE_NAME, BestStudent.NEXT_FILE_NAMES, HISTORY_NAME, RUN_RECORD_NAME]
+    written.append(config_path(out).name)
+    checkpoint = RunCheckpoint.FILE_NAME
+    unfinished = [*written, checkpoint, f"{checkpoint}.partial", TENSORBOARD_NAME]
+    # What a kill in the middle of writing leaves.
+    partial = [f".????????.{name}" for name in (*written, MODEL_NAME)]
     found = {path.name for path in out.iterdir()} if out.is_dir() else set()
-    left = {name for name in found if _LEFT_BY_A_KILL.fullmatch(name)}
-    if found - _UNFINISHED - left:
+    left = {name for name in found if _is_one_of(partial, name)}
+    if not all(_is_one_of(unfinished, name) for name in found - left):
         raise RecordError(
             f"{out}: expected a new or empty output folder, found {', '.join(sorted(found))}. "
             "Choose another folder or remove it."
         )
-    for name in left:
-        (out / name).unlink()
+    if is_chief(config.strategy):
+        for name in left:
+            (out / name).unlink(missing_ok=True)
+
+
+def _is_one_of(patterns: Sequence[str], name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _has_validation(data: "CTRecords") -> bool:
@@ -244,7 +277,9 @@ def fit(
         Path of the saved model.
 
     Raises:
-        TrainingInterrupted: Upon SIGTERM, with the state saved, or if another worker is gone.
+        ConfigError: If the run was begun with other settings.
+        RecordError: If it was begun with other records or teachers.
+        TrainingInterrupted: Upon SIGTERM, with the state saved.
     """
     from tfkd.callbacks import BestStudent, RunCheckpoint, fit_resumable
 
@@ -255,15 +290,15 @@ def fit(
     # Every worker trains, validates and decides alike; what all but the first write is thrown away.
     with contextlib.ExitStack() as stack:
         out = config.out
-        if not is_chief():
+        chief = is_chief(config.strategy)
+        if not chief:
             out = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         out.mkdir(parents=True, exist_ok=True)
-        write_config(config, command, config_path(out))
         position = checkpoint.position if resumed else None
         record = RunRecord(out, command, config, data, teachers or {}, position)
+        write_config(config, command, config_path(out))
         _compile(trained, data, config)
         best = BestStudent(out, kept, patience=config.early_stopping)
-        stack.enter_context(leaving_with_the_others(config.strategy))
         shared = _shared(trained, data, config)
         history = fit_resumable(
             trained,
@@ -273,11 +308,14 @@ def fit(
             validation_data=shared.validation if _has_validation(data) else None,
             callbacks=[*_callbacks(config, out, kept, data, best), *callbacks],
             every_minutes=None if config.strategy == "multi_worker" else config.checkpoint_minutes,
-            writes=is_chief(),
-            verbose=_verbosity(),
+            writes=chief,
+            verbose=_verbosity(chief),
         )
-        if is_chief():
+        if chief:
             _keep(kept, data, config, record, best, len(history["loss"]))
+        # Whoever leaves earlier is missed by the others.
+        meet(trained.distribute_strategy)
+        if chief:
             checkpoint.remove()
     return config.out / MODEL_NAME
 
@@ -314,8 +352,8 @@ def _shared(trained: "keras.Model", data: "CTRecords", config: TrainingConfig) -
     return SharedRecords(data, trained.distribute_strategy)
 
 
-def _verbosity() -> str | int:
-    if not is_chief():
+def _verbosity(chief: bool) -> str | int:
+    if not chief:
         return 0
     return "auto" if sys.stdout.isatty() else 2
 
@@ -358,5 +396,6 @@ def _callbacks(
         callbacks.append(keras.callbacks.TensorBoard(str(folder), write_graph=False))
         if _has_validation(data):
             examples = telling_slices(data.examples("validation"), data.num_classes)
-            callbacks.append(SliceImages(folder, kept, examples, data.spec))
+            if examples:
+                callbacks.append(SliceImages(folder, kept, examples, data.spec))
     return callbacks

@@ -276,7 +276,7 @@ class Distiller(_Step, keras.Model):  # type: ignore[misc, valid-type]
         raise NotImplementedError(
             "A Distiller is not saved, since the file would hold the teacher. Save the student "
             "with `distiller.student.save(path)`, or the state of the training with "
-            "`distiller.save_weights(path)` or `keras.callbacks.BackupAndRestore`."
+            "`distiller.save_weights(path)` or `tfkd.callbacks.fit_resumable`."
         )
 
     def _teach(self, x: Any) -> dict[str, Any]:

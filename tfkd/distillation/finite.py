@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfkd.distillation.targets import Targets
 from tfkd.errors import TrainingError
-from tfkd.losses.reduction import replicas_in_sync
+from tfkd.losses.reduction import replicas_in_sync, sum_over_replicas
 
 __all__ = ["check_finite", "naming_the_loss"]
 
@@ -74,7 +74,11 @@ def _of_all_replicas(value: tf.Tensor) -> tf.Tensor:
     """Rows of the global batch: what one replica has, such as a Dice, spoils the loss of all."""
     if replicas_in_sync() == 1:
         return value
-    return tf.distribute.get_replica_context().all_gather(value, axis=0)
+    # By a sum over what each puts in its own place: `all_gather` fails with several workers.
+    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+    own = tf.one_hot(replica, replicas_in_sync(), dtype=value.dtype)
+    rows = sum_over_replicas(tf.tensordot(own, value, axes=0))
+    return tf.reshape(rows, tf.concat([[-1], tf.shape(value)[1:]], 0))
 
 
 @contextmanager
