@@ -17,7 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from benchmarks.peak import peak_mib
 
-MODULES = ("volumes", "losses", "distiller", "epoch", "memory")
+MODULES = ("volumes", "losses", "distiller", "training", "memory")
 
 
 def run(benchmark: type, repeats: int, quick: bool) -> None:

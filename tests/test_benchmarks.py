@@ -17,7 +17,7 @@ def test_benchmarks_run():
         "Losses[64]",
         f"{step}.time_tfkd",
         f"{step}.time_keras",
-        "Epoch[UNet].time_cached",
+        "Training[UNet].time_cached",
         "Memory[UNet, 64]",
     )
     for name in names:
