@@ -230,11 +230,11 @@ class Distiller(_Step, keras.Model):  # type: ignore[misc, valid-type]
         """Total loss of a training pass, or the student's loss where `y_pred` is its logits."""
         if not isinstance(y_pred, dict):
             loss = self._student_loss(x, y, y_pred, sample_weight, training)
-            self._track([loss], _count(x))
+            self._track([loss], self._count(x))
             return loss
         parts = self._loss_parts(x, y, y_pred, sample_weight)
         total = sum(self._weighted(parts))
-        self._track(parts, _count(x))
+        self._track(parts, self._count(x))
         self._count_step()
         return total
 
@@ -329,16 +329,16 @@ class Distiller(_Step, keras.Model):  # type: ignore[misc, valid-type]
         if self._steps_done is not None:
             self._steps_done.assign_add(1)
 
+    @staticmethod
+    def _count(x: Any) -> Any:
+        """Number of examples; images may come in a dictionary, as a Functional model's input."""
+        return ops.shape(keras.tree.flatten(x)[0])[0]
+
     def _track(self, parts: list[Any], count: Any) -> None:
         replicas = replicas_in_sync()
         for tracker, part in zip(self._trackers, parts, strict=False):  # the student's first
             # Undo the division of mean_over_global_batch: a curve shows the loss, not its share.
             tracker.update_state(part * replicas, sample_weight=count)
-
-
-def _count(x: Any) -> Any:
-    """Number of examples; images may come in a dictionary, as a Functional model's input."""
-    return ops.shape(keras.tree.flatten(x)[0])[0]
 
 
 def _mean_metrics(names: Sequence[str]) -> list[keras.metrics.Metric]:

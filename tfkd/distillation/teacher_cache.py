@@ -28,8 +28,7 @@ def teacher_cache_folder(distiller: Distiller, data: "CTRecords") -> Path:
         distiller: The Distiller.
         data: Records.
     """
-    text = json.dumps(_key(distiller, data), sort_keys=True)
-    return data.folder / "teacher_cache" / hashlib.sha256(text.encode()).hexdigest()[:16]
+    return _folder(data, _key(distiller, data))
 
 
 def cache_teacher(
@@ -82,8 +81,9 @@ def cache_teacher(
             "Expected a distiller with a teacher and distillation losses, whose values can be "
             "kept. Received one without."
         )
-    folder = teacher_cache_folder(distiller, data) if folder is None else folder
-    summarize = _compiled(distiller, data.spec.input_shape)
+    key = _key(distiller, data)
+    folder = _folder(data, key) if folder is None else folder
+    summarize = _compiled(distiller, key["teachers"], data.spec.input_shape)
 
     def compute(
         image: np.ndarray, mask: np.ndarray, case_ids: list[str], slice_index: np.ndarray
@@ -96,7 +96,7 @@ def cache_teacher(
         data,
         folder,
         compute,
-        key=_key(distiller, data),
+        key=key,
         batch_size=data.batch_size,
         progress=progress,
     )
@@ -123,9 +123,14 @@ def _key(distiller: Distiller, data: "CTRecords") -> dict[str, Any]:
     }
 
 
-def _compiled(distiller: Distiller, shape: tuple[int, ...]) -> Callable[..., dict[str, Any]]:
-    names = [fingerprint(model) for model in distiller.teachers]
+def _folder(data: "CTRecords", key: dict[str, Any]) -> Path:
+    text = json.dumps(key, sort_keys=True)
+    return data.folder / "teacher_cache" / hashlib.sha256(text.encode()).hexdigest()[:16]
 
+
+def _compiled(
+    distiller: Distiller, names: list[str], shape: tuple[int, ...]
+) -> Callable[..., dict[str, Any]]:
     def summarize(image: Any, mask: Any) -> dict[str, Any]:
         return distiller.summarize_teacher(image, mask, names)
 

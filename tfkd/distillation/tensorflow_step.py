@@ -56,7 +56,7 @@ class TensorFlowStep(MultiWorkerFit):
             gradients = _skipped_by_all(gradients)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
-        count = tf.shape(keras.tree.flatten(x)[0])[0]
+        count = self._count(x)
         self._loss_tracker.update_state(loss * replicas_in_sync(), sample_weight=count)
         self._track(parts, count)
         self._count_step()
