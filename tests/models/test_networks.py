@@ -4,16 +4,40 @@ import numpy as np
 import pytest
 
 from tests.models import check_network
-from tfkd.models import ENet, MobileNetV2, RAUNet, UNet
+from tfkd.models import (
+    ENet,
+    ESPNet,
+    MobileNetV2,
+    PSPNet,
+    RAUNet,
+    ResNet18,
+    UNet,
+    UNetPlusPlus,
+    count_macs,
+)
 
 NETWORKS = {
-    # network: (channels, trainable parameters, low and high channels) at width 1
-    UNet: (1, 34.5e6, 128, 512),
-    RAUNet: (3, 22.14e6, 64, 128),
-    ENet: (3, 0.354e6, 16, 128),
-    MobileNetV2: (3, 2.23e6, 32, 1280),
+    # network: (channels, trainable parameters, multiply-accumulates at 384 x 384, low and high
+    # channels) at width 1, as published
+    UNet: (1, 34.5e6, 146.9e9, 128, 512),
+    UNetPlusPlus: (1, 36.63e6, 310.0e9, 128, 512),
+    RAUNet: (3, 22.14e6, 13.2e9, 64, 128),
+    PSPNet: (3, 46.71e6, 103.6e9, 64, 2048),
+    ENet: (3, 0.354e6, 1.02e9, 16, 128),
+    ESPNet: (3, 0.184e6, 0.61e9, 16, 256),
+    MobileNetV2: (3, 2.23e6, 9.57e9, 32, 1280),
+    ResNet18: (3, 11.18e6, 5.33e9, 64, 128),
 }
-STRIDES = {UNet: 16, RAUNet: 32, ENet: 8, MobileNetV2: 8}
+STRIDES = {
+    UNet: 16,
+    UNetPlusPlus: 16,
+    RAUNet: 32,
+    PSPNet: 8,
+    ENet: 8,
+    ESPNet: 8,
+    MobileNetV2: 8,
+    ResNet18: 32,
+}
 
 CHECKS = [
     check_network.check_shapes,
@@ -39,13 +63,14 @@ def test_saving(build, tmp_path):
 
 @pytest.mark.parametrize("build", NETWORKS)
 def test_published_size(build):
-    channels, parameters, low, high = NETWORKS[build]
-    model = build((32, 32, channels))
+    channels, parameters, macs, low, high = NETWORKS[build]
+    model = build((384, 384, channels))
     counted = sum(np.prod(weight.shape) for weight in model.trainable_weights)
     assert counted == pytest.approx(parameters, rel=0.01)
-    assert model.get_layer("tap_low").output.shape[-1] == low
-    assert model.get_layer("tap_high").output.shape[-1] == high
-    assert model.output_shape == (None, 32, 32, 2)
+    assert count_macs(model) == pytest.approx(macs, rel=0.03)
+    assert model.get_layer("tap_low").output.shape[1:] == (192, 192, low)
+    assert model.get_layer("tap_high").output.shape[1:] == (48, 48, high)
+    assert model.output_shape == (None, 384, 384, 2)
     assert check_network.small(build).count_params() < counted / 10
 
 

@@ -19,8 +19,12 @@ def test_spelling(name):
     assert build(name, (32, 32, 1), width=0.05).name == "unet"
 
 
+def test_spelling_of_a_plus():
+    assert build("UNet++", (32, 32, 1), width=0.05).name == "unetplusplus"
+
+
 def test_unknown_name_lists_the_known_ones():
-    with pytest.raises(ValueError, match=r"UNet, RAUNet \(teachers\).*ENet, MobileNetV2.*'vnet'"):
+    with pytest.raises(ValueError, match=r"UNet, .*PSPNet \(teachers\).*ResNet18 \(stud.*'vnet'"):
         build("vnet")
 
 

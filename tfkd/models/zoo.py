@@ -8,10 +8,10 @@ if TYPE_CHECKING:
 
 __all__ = ["STUDENTS", "TEACHERS", "build"]
 
-TEACHERS = ("UNet", "RAUNet")
+TEACHERS = ("UNet", "UNetPlusPlus", "RAUNet", "PSPNet")
 """Names of the networks meant as teachers."""
 
-STUDENTS = ("ENet", "MobileNetV2")
+STUDENTS = ("ENet", "ESPNet", "MobileNetV2", "ResNet18")
 """Names of the networks meant as students."""
 
 
@@ -24,7 +24,8 @@ def build(
     """Build a network by its name.
 
     Args:
-        name: One of `TEACHERS` or `STUDENTS`; case and hyphens do not matter ("u-net" is "UNet").
+        name: One of `TEACHERS` or `STUDENTS`; case and hyphens do not matter
+            ("u-net" is "UNet"), and "++" is "PlusPlus".
         input_shape: (H, W, C).
         num_classes: Classes with the background, at least 2.
         width: Factor on every channel count.
@@ -53,4 +54,4 @@ def build(
 
 
 def _key(name: str) -> str:
-    return str(name).casefold().replace("-", "").replace("_", "")
+    return str(name).casefold().replace("-", "").replace("_", "").replace("+", "plus")
