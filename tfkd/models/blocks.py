@@ -109,6 +109,7 @@ def conv_bn(
     *,
     strides: int = 1,
     dilation: int = 1,
+    padding: Literal["same", "valid"] = "same",
     activation: Activation = "relu",
     ends_residual: bool = False,
 ) -> keras.KerasTensor:
@@ -119,8 +120,9 @@ def conv_bn(
         filters: Channels of the result.
         kernel_size: Pixels, one number or (height, width).
         name: Prefix of the layers' names.
-        strides: Pixels from one output to the next; "same" padding.
+        strides: Pixels from one output to the next.
         dilation: Pixels from one tap of the kernel to the next.
+        padding: "same", or "valid" for none.
         activation: Last step.
         ends_residual: See `batch_norm`.
 
@@ -132,7 +134,7 @@ def conv_bn(
         kernel_size,
         strides=strides,
         dilation_rate=dilation,
-        padding="same",
+        padding=padding,
         use_bias=False,
         kernel_initializer="he_normal",
         name=f"{name}_conv",

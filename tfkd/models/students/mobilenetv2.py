@@ -1,10 +1,14 @@
 """MobileNetV2 with output stride 8: inverted residuals and a 1×1 head."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import keras
 from keras import layers
 
 from tfkd.models.arguments import check_arguments, scale_channels
 from tfkd.models.blocks import conv_bn, depthwise_bn, head_init, image_input, tap, upsample
+from tfkd.models.imagenet import check_weights, load_encoder
 
 __all__ = ["MobileNetV2"]
 
@@ -27,6 +31,7 @@ def MobileNetV2(
     input_shape: tuple[int, int, int] = (256, 256, 1),
     num_classes: int = 2,
     width: float = 1.0,
+    weights: str | Path | None = None,
     name: str = "mobilenetv2",
 ) -> keras.Model:
     """MobileNetV2 as a segmentation network of output stride 8 (student).
@@ -44,17 +49,22 @@ def MobileNetV2(
         input_shape: (H, W, C); H and W divisible by 8.
         num_classes: Classes with the background, at least 2.
         width: Factor on every channel count, 0.05 to 4.
+        weights: None for random ones; "imagenet", or a file of `keras.applications.MobileNetV2`, at
+            width 1, for the trunk: `keras.applications` has the same layers. With the two strides
+            that are 1 here, the deeper kernels look at finer pixels than they were trained on, so
+            they are a start to train from and no finished features. Slices in [-1, 1].
         name: Name of the model.
 
     Returns:
         Functional model (N, H, W, C) → float32 logits (N, H, W, num_classes).
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range, or the weights do not fit.
     """
     input_shape, num_classes, width = check_arguments(
         "MobileNetV2", input_shape, num_classes, width, stride=STRIDE
     )
+    check_weights("MobileNetV2", weights, width)
     image = image_input(input_shape)
 
     # Trunk
@@ -77,7 +87,23 @@ def MobileNetV2(
         num_classes, 1, kernel_initializer=head_init(last), dtype="float32", name="head"
     )(x)
     logits = upsample(x, STRIDE, "logits", dtype="float32")
-    return keras.Model(image, logits, name=name)
+    model = keras.Model(image, logits, name=name)
+    if weights is not None:
+        load_encoder(model, "MobileNetV2", weights, _pairs())
+    return model
+
+
+def _pairs() -> Iterator[tuple[str, str, str]]:
+    """Each convolution: our prefix, the layers of `keras.applications`."""
+    yield "stem", "Conv1", "bn_Conv1"
+    index = 0
+    for stage, (expansion, _, blocks, _) in enumerate(STAGES, start=1):
+        for block in range(1, blocks + 1):
+            theirs = f"block_{index}_" if index else "expanded_conv_"
+            for part in ("expand", "depthwise", "project")[expansion == 1 :]:
+                yield f"stage{stage}_{block}_{part}", f"{theirs}{part}", f"{theirs}{part}_BN"
+            index += 1
+    yield "last", "Conv_1", "Conv_1_bn"
 
 
 def _inverted_residual(
