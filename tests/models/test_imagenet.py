@@ -15,10 +15,11 @@ def randomised(model: keras.Model) -> keras.Model:
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             size = layer.gamma.shape
-            layer.gamma.assign(rng.uniform(0.5, 1.0, size))
+            variance = np.exp(rng.uniform(-6, 1, size))
+            layer.gamma.assign(rng.uniform(0.5, 1.0, size) * np.sqrt(variance))
             layer.beta.assign(rng.normal(0, 0.1, size))
             layer.moving_mean.assign(rng.normal(0, 0.1, size))
-            layer.moving_variance.assign(np.exp(rng.uniform(-6, 1, size)))
+            layer.moving_variance.assign(variance)
         elif getattr(layer, "bias", None) is not None:
             layer.bias.assign(rng.normal(0, 0.1, layer.bias.shape))
     return model
@@ -26,7 +27,7 @@ def randomised(model: keras.Model) -> keras.Model:
 
 @pytest.fixture(scope="module")
 def mobilenet() -> keras.Model:
-    return randomised(keras.applications.MobileNetV2((224, 224, 3), weights=None))
+    return randomised(keras.applications.MobileNetV2((SIZE, SIZE, 3), weights=None))
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +99,7 @@ def test_resnet_computes_what_keras_applications_does(tmp_path):
 
 def test_a_file_without_the_classifier(mobilenet, mobilenet_file, tmp_path):
     bare = keras.applications.MobileNetV2((96, 96, 3), include_top=False, weights=None)
-    for layer in bare.layers:
+    for layer in bare.layers[1:]:
         layer.set_weights(mobilenet.get_layer(layer.name).get_weights())
     bare.save_weights(tmp_path / "bare.weights.h5")
     first = MobileNetV2((32, 32, 1), weights=mobilenet_file)

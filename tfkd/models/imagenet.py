@@ -1,5 +1,6 @@
 """Weights of an encoder of `keras.applications`, put into a network of ours that has its trunk."""
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -98,18 +99,25 @@ def _source(application: str, weights: str | Path) -> keras.Model:
             ) from error
     if Path(weights).suffix == ".keras":
         return keras.saving.load_model(weights, compile=False)
-    failures = []
+    failures: list[Exception] = []
     for include_top in (False, True):
         model = build(input_shape=(224, 224, 3), include_top=include_top, weights=None)
-        try:
-            model.load_weights(weights)
-        except (ValueError, OSError, KeyError) as error:  # also of a file that is no HDF5
-            failures.append(error)
-        else:
+        # Where a part is missing Keras may only warn, and go on with random weights.
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always", UserWarning)
+            try:
+                model.load_weights(weights)
+            except (ValueError, OSError, KeyError) as error:  # also of a file that is no HDF5
+                failures.append(error)
+                continue
+        if not warned:
             return model
+        failures.append(ValueError(str(warned[0].message)))
+    # The first line names a layer; the lines after it may print its weights in full.
+    reason = (str(failures[0]).strip().splitlines() or ["nothing"])[0].rstrip(":.")
     raise ValueError(
         f"Expected a file of weights of keras.applications.{application}, with its classifier or "
-        f"without. Received {str(weights)!r}, of which Keras says: {failures[0]}"
+        f"without. Received {str(weights)!r}, of which Keras says: {reason}."
     ) from failures[0]
 
 
