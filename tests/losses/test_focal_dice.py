@@ -76,19 +76,47 @@ def test_weights_scale_the_loss(labels):
 
 def test_pixels_outside_every_class_are_ignored(labels):
     logits = np.random.default_rng(1).normal(size=(2, 8, 8, 3)).astype("float32")
-    ignored = labels.copy()
-    ignored[:, :, 4:] = -1
-    weight = (ignored >= 0).astype("float32")
-    np.testing.assert_allclose(
-        keras.ops.mean(focal_dice_loss(ignored, logits, dice_share=0.0)),
-        keras.ops.mean(focal_dice_loss(labels, logits, weight, dice_share=0.0)),
-        rtol=1e-5,
-    )
-    changed = logits.copy()
-    changed[:, :, 4:] += 3 * np.arange(3)
-    np.testing.assert_allclose(
-        focal_dice_loss(ignored, changed), focal_dice_loss(ignored, logits), rtol=1e-5
-    )
+    expected = focal_dice_loss(labels[:, :, :4], logits[:, :, :4])
+    logits[:, :, 4:] += 3 * np.arange(3)
+    for ignored in (-1, 255):
+        labels[:, :, 4:] = ignored
+        np.testing.assert_allclose(focal_dice_loss(labels, logits), expected, rtol=1e-5)
+    one_hot = np.eye(3)[np.where(labels == 255, 0, labels)] * (labels != 255)[..., None]
+    np.testing.assert_allclose(focal_dice_loss(one_hot, logits), expected, rtol=1e-5)
+
+
+def test_slices_without_labels_cost_nothing_and_take_nothing_away(labels):
+    logits = np.random.default_rng(1).normal(size=(4, 8, 8, 3)).astype("float32")
+    mixed = np.concatenate([labels, np.full((2, 8, 8), 255)])
+    values = np.array(focal_dice_loss(mixed, logits))
+    np.testing.assert_array_equal(values[2:], 0)
+    alone = focal_dice_loss(labels, logits[:2])
+    np.testing.assert_allclose(values.mean(), np.mean(alone), rtol=1e-5)
+    # of a slice of which half is labelled, each pixel weighs as much as any other
+    mixed[1, 4:] = 255
+    focal = focal_dice_loss(mixed, logits, dice_share=0.0)
+    each = [focal_dice_loss(mixed[:1], logits[:1], dice_share=0.0)[0]]
+    each.append(focal_dice_loss(mixed[1:2, :4], logits[1:2, :4], dice_share=0.0)[0])
+    np.testing.assert_allclose(np.mean(focal), (64 * each[0] + 32 * each[1]) / 96, rtol=1e-5)
+
+
+def test_weights_and_ignored_pixels_go_together(labels):
+    logits = np.random.default_rng(1).normal(size=(2, 8, 8, 3)).astype("float32")
+    mixed = np.concatenate([labels, np.full((2, 8, 8), 255)])
+    weight = np.array([1.0, 0.5, 2.0, 1.0])
+    values = focal_dice_loss(mixed, np.concatenate([logits, logits]), weight)
+    expected = focal_dice_loss(labels, logits, weight[:2])
+    np.testing.assert_allclose(np.mean(values), np.mean(expected), rtol=1e-5)
+
+
+@pytest.mark.parametrize("weight", [None, 0.0])
+def test_a_batch_without_labels_costs_nothing(weight):
+    logits = tf.Variable(np.random.default_rng(1).normal(size=(2, 8, 8, 3)).astype("float32"))
+    weights = None if weight is None else tf.fill((2,), weight)
+    with tf.GradientTape() as tape:
+        loss = FocalDice()(np.full((2, 8, 8), 255), logits, weights)
+    np.testing.assert_array_equal(loss, 0)
+    np.testing.assert_array_equal(tape.gradient(loss, logits), np.zeros(logits.shape))
 
 
 def test_gradient_is_finite_where_the_network_is_certain(labels):

@@ -72,6 +72,19 @@ def test_labels_with_a_channel_axis(batch):
     assert float(value) == pytest.approx(expected(truth, guess), abs=1e-6)
 
 
+def test_pixels_without_label_count_for_nothing(batch):
+    truth, guess = batch
+    ignored = np.random.default_rng(1).random(truth.shape) < 0.4
+    ignored[2] = True
+    value = expected(truth[~ignored], guess[~ignored])
+    one_hot = np.eye(4)[truth] * ~ignored[..., None]
+    for labels in (np.where(ignored, 255, truth), np.where(ignored, -1, truth), one_hot):
+        assert float(SliceDice(4)(labels, logits_of(guess, 4))) == pytest.approx(value, abs=1e-6)
+    metric = SliceDice(4)
+    metric.update_state(np.full_like(truth, 255), logits_of(guess, 4))
+    assert np.isnan(float(metric.result()))
+
+
 def test_in_fit_and_compiled(batch):
     truth, guess = batch
     model = keras.Sequential([keras.Input((5, 7, 4)), keras.layers.Activation("linear")])

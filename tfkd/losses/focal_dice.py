@@ -32,12 +32,16 @@ def focal_dice_loss(
     left out, and is the same for every example; under a `tf.distribute` strategy the batch is the
     global one of all replicas.
 
+    Pixels that belong to no class are ignored: both terms are what they would be without them. An
+    example then takes part with its share of the batch's labelled pixels, so that the mean over the
+    batch is the mean over all labelled pixels; one without any costs 0, and so does a batch.
+
     A class that is absent from the labels of the batch and that the network does not predict costs
     nothing: both sums vanish and the fraction is ε/ε = 1.
 
     Args:
         labels: Class indices (N, H, W) or (N, H, W, 1), or one-hot masks (N, H, W, K). A pixel
-            with an index outside 0 … K − 1 is ignored by both terms.
+            with an index outside 0 … K − 1, such as 255, or with zeros only, is ignored.
         logits: Network output (N, H, W, K), before any softmax.
         sample_weight: Weight of each example (N,) or of each pixel (N, H, W). A weight of 0 takes
             the example or pixel out of both terms.
@@ -65,7 +69,7 @@ def focal_dice_loss(
     num_classes = logits.shape[-1]
     truth = one_hot_labels(labels, num_classes)
     # A pixel outside of every class keeps its probabilities out of the Dice sums.
-    pixel_weight = ops.sum(truth, axis=-1)
+    labelled = pixel_weight = ops.sum(truth, axis=-1)
     if sample_weight is not None:
         pixel_weight = pixel_weight * _as_pixel_weight(sample_weight)
 
@@ -83,12 +87,16 @@ def focal_dice_loss(
     # The batch is the global one: the loss must not depend on how many devices share it.
     overlap, size = sum_over_replicas(overlap), sum_over_replicas(size)
     dice = ops.mean(1.0 - (2.0 * overlap + smooth) / (size + smooth))
-    if sample_weight is None:
-        dice = ops.broadcast_to(dice, ops.shape(focal))
-    else:
-        share = ops.mean(_as_pixel_weight(sample_weight), axis=(1, 2))
-        dice = dice * ops.broadcast_to(share, ops.shape(focal))
-    return (1.0 - dice_share) * focal + dice_share * dice
+    share = ops.mean(pixel_weight, axis=(1, 2))
+    return ((1.0 - dice_share) * focal + dice_share * dice * share) / _labelled_share(labelled)
+
+
+def _labelled_share(labelled: Any) -> Any:
+    """Mean over the pixels of the global batch; 1 where it is 0, as there is nothing to divide."""
+    count = ops.sum(ops.ones_like(labelled[:, 0, 0]))  # N, which differs between replicas
+    sums = ops.stack([ops.sum(ops.mean(labelled, axis=(1, 2))), count])
+    total, count = ops.unstack(sum_over_replicas(sums))
+    return ops.where(total > 0, total / ops.maximum(count, 1.0), 1.0)
 
 
 def _as_pixel_weight(sample_weight: Any) -> Any:

@@ -13,7 +13,8 @@ def one_hot_labels(labels: Any, num_classes: int) -> Any:
     Args:
         labels: Integer class indices of shape (N, H, W) or (N, H, W, 1), of any dtype, or masks
             that are one-hot (or soft) already, of shape (N, H, W, `num_classes`). A pixel whose
-            index lies outside 0 … `num_classes` − 1 belongs to no class: every loss ignores it.
+            index lies outside 0 … `num_classes` − 1 (such as 255, `tfkd.volumes.IGNORE_LABEL`), or
+            that is 0 for every class, belongs to no class: every loss ignores it.
         num_classes: Number of classes K, background included; at least 2.
 
     Returns:

@@ -58,17 +58,21 @@ class SliceDice(keras.metrics.Metric):
         """Adds a batch.
 
         Args:
-            y_true: integer labels, (N, H, W) or (N, H, W, 1), or one-hot (N, H, W, K). A label
-                outside [0, K) is never right: its pixel counts as a false positive of whatever is
-                predicted.
+            y_true: integer labels, (N, H, W) or (N, H, W, 1), or one-hot (N, H, W, K). A pixel
+                with a label outside [0, K), such as 255, or with zeros only, has no label and
+                counts for nothing.
             y_pred: logits or probabilities, (N, H, W, K).
             sample_weight: None, or weights ≥ 0 of shape (N,), (N, 1), (N, H, W) or (N, H, W, 1).
         """
         if len(y_true.shape) == len(y_pred.shape):
-            one_hot = y_true.shape[-1] == self.num_classes
-            y_true = ops.argmax(y_true, axis=-1) if one_hot else ops.squeeze(y_true, axis=-1)
+            if y_true.shape[-1] == self.num_classes:
+                labelled = ops.any(ops.cast(y_true, "bool"), axis=-1)
+                y_true = ops.where(labelled, ops.argmax(y_true, axis=-1), -1)
+            else:
+                y_true = ops.squeeze(y_true, axis=-1)
         truth = ops.one_hot(ops.cast(y_true, "int32"), self.num_classes, dtype=self.dtype)
         prediction = ops.one_hot(ops.argmax(y_pred, axis=-1), self.num_classes, dtype=self.dtype)
+        prediction = prediction * ops.sum(truth, axis=-1, keepdims=True)
         weights = _pixel_weights(sample_weight, self.dtype)
         for total, counted in (
             (self.shared, truth * prediction),
