@@ -1,4 +1,10 @@
-from tfkd.distillation import methods
+import keras
+import numpy as np
+import pytest
+
+from tests.distillation.networks import network, same, slices, weights_of
+from tfkd.distillation import Distiller, methods
+from tfkd.losses import FocalDice
 
 
 def test_emkd_has_the_weights_of_the_paper():
@@ -18,3 +24,27 @@ def test_emkd_takes_variant_and_taps():
     assert weights == [0.1, 0.9, 0.5]
     assert losses[-1].variant == "paper"
     assert losses[-1].student_layer_name == "tap_high"
+
+
+PRESETS = ["attention_transfer", "cwd", "dist", "emkd", "fitnets", "kd", "similarity", "skd"]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_preset_trains_a_student(name):
+    """Loss finite, weights move, a citation is given, and the student stays as it was built."""
+    x, y = slices(8)
+    preset = getattr(methods, name)
+    assert "arXiv" in preset.__doc__
+    student = network(2, seed=2)
+    before, layers = weights_of(student), [layer.name for layer in student.layers]
+    distiller = Distiller(network(8, seed=1), student, *preset())
+    distiller.compile(keras.optimizers.Adam(1e-2), loss=FocalDice())
+    history = distiller.fit(x, y, batch_size=4, epochs=2, verbose=0).history
+    assert all(np.isfinite(curve).all() for curve in history.values())
+    assert all(value > 0 for value in (history[loss.name][0] for loss in preset()[0]))
+    assert not same(before, weights_of(student))
+    assert [layer.name for layer in student.layers] == layers
+
+
+def test_presets_are_all_tested():
+    assert sorted(methods.__all__) == sorted(PRESETS)

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tfkd.distillation.adapters import Adapters
 from tfkd.distillation.features import Features
 from tfkd.distillation.targets import Targets
 from tfkd.distillation.teachers import Teachers
@@ -118,6 +119,14 @@ class Distiller(_Step, keras.Model):  # type: ignore[misc, valid-type]
         taps = [loss.student_layer_name for loss in losses]
         self._teacher_features = tuple(Features(model, taught_at) for model in models)
         self._student_features = Features(student, taps + taught_at if self._self_taught else taps)
+        channels = self._student_features.channels
+        self._adapters = Adapters(
+            losses,
+            [channels[len(losses) :]]
+            if self._self_taught
+            else [features.channels for features in self._teacher_features],
+            channels[: len(losses)],
+        )
         self._terms = DistillationTerms(losses, self._several)
         self._trackers = _mean_metrics(["student_loss", *(loss.name for loss in losses)])
         self._share_trackers = _mean_metrics(
@@ -287,10 +296,11 @@ class Distiller(_Step, keras.Model):  # type: ignore[misc, valid-type]
     def _student_pass(self, x: Any) -> dict[str, Any]:
         """The student's logits and tensors; its own tensors as the teacher's where it is both."""
         logits, tensors = self._student_features(x, training=True)
-        outputs = {"logits": logits, "student": tensors[: len(self.distillation_losses)]}
+        own = self._adapters(tensors[: len(self.distillation_losses)])
+        outputs = {"logits": logits, "student": own}
         if self._self_taught:
-            own = tensors[len(self.distillation_losses) :]
-            outputs["teacher"] = {"logits": [logits], "tensors": [own]}
+            taught_by = tensors[len(self.distillation_losses) :]
+            outputs["teacher"] = {"logits": [logits], "tensors": [taught_by]}
         return outputs
 
     def _student_loss(self, x: Any, y: Any, logits: Any, weight: Any, training: bool) -> Any:

@@ -28,6 +28,12 @@ class Features:
         self._position: dict[str | None, int] = {name: k for k, name in enumerate([None, *taps])}
         self._layer_names = list(layer_names)
 
+    @property
+    def channels(self) -> list[int]:
+        """Channels of each of the tensors."""
+        outputs = self._network.outputs
+        return [int(outputs[self._position[name]].shape[-1]) for name in self._layer_names]
+
     def __call__(self, x: Any, training: bool) -> tuple[Any, list[Any]]:
         """Logits, and the tensor of each of the names."""
         # As a bare tensor, whichever way the model that the user built takes its one input.

@@ -78,7 +78,17 @@ class TensorFlowStep(MultiWorkerFit):
             tape.gradient(loss, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
             for loss in losses
         ]
-        norms = [tf.linalg.global_norm(gradients) for gradients in each]
+        of_student = {id(variable) for variable in self.student.trainable_variables}
+        norms = [
+            tf.linalg.global_norm(
+                [
+                    gradient
+                    for gradient, variable in zip(gradients, variables, strict=True)
+                    if id(variable) in of_student
+                ]
+            )
+            for gradients in each
+        ]
         total = tf.add_n(norms)
         # A step whose scaled gradients overflow is left out, as it is of the training.
         usable = tf.math.is_finite(total) & (total > 0)

@@ -41,7 +41,7 @@ class DistillationTerms:
     def __call__(
         self,
         teachers: Sequence[Sequence[Any]],
-        student: Sequence[Any],
+        student: Sequence[Sequence[Any]],
         labels: Any,
         num_classes: int,
         *,
@@ -53,7 +53,7 @@ class DistillationTerms:
 
         Args:
             teachers: For each teacher, one entry per loss: its tensor, or its summary, a dict.
-            student: One student tensor per loss.
+            student: For each teacher, one student tensor per loss.
             labels: Class indices or one-hot masks; see `one_hot_labels`.
             num_classes: Number of classes K.
             logits: Each teacher's logits, where their confidence weighs and is not given.
@@ -68,7 +68,13 @@ class DistillationTerms:
         # What the replicas exchange, they cannot exchange from within an XLA program.
         compute = self._compute if coupled and replicas_in_sync() > 1 else self._compiled
         return compute(
-            passed, list(student), labels, num_classes, list(logits), confidence, case_id
+            passed,
+            [list(one) for one in student],
+            labels,
+            num_classes,
+            list(logits),
+            confidence,
+            case_id,
         )
 
     def summarize(
@@ -115,7 +121,7 @@ class DistillationTerms:
     def _compute(
         self,
         teachers: list[list[Any]],
-        student: list[Any],
+        student: list[list[Any]],
         labels: Any,
         num_classes: int,
         logits: list[Any],
@@ -130,10 +136,12 @@ class DistillationTerms:
             shares = ops.stop_gradient(self._teachers.shares(confidence, case_id))
         values = []
         for k, loss in enumerate(self._losses):
-            own = ops.cast(student[k], "float32")
+            # What the teachers share of the student's side, XLA computes once.
             each = [
-                loss.compare(_detached(_summary(loss, one[k], labels)), own, labels)
-                for one in teachers
+                loss.compare(
+                    _detached(_summary(loss, one[k], labels)), ops.cast(own[k], "float32"), labels
+                )
+                for one, own in zip(teachers, student, strict=True)
             ]
             values.append(
                 each[0] if shares is None else ops.sum(ops.stack(each, axis=-1) * shares, axis=-1)

@@ -1,7 +1,10 @@
 """What the Distiller expects of a distillation loss."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["DistillationLoss"]
 
@@ -68,6 +71,22 @@ class DistillationLoss(ABC):
             labels: One-hot labels (N, H, W, K), float32.
         """
         return self.compute_loss(summary["tensor"], student, labels)
+
+    def adapter(self, teacher_channels: int, student_channels: int) -> "keras.layers.Layer | None":
+        """A layer for the student's tensor, if the loss needs it to have the teacher's channels.
+
+        The Distiller makes it once, trains it with the student and keeps it out of the student;
+        the loss then sees the layer's output instead of the student's tensor.
+
+        Args:
+            teacher_channels: c of the teacher's tensor.
+            student_channels: c' of the student's.
+
+        Returns:
+            A new layer (N, h', w', c') → (N, h', w', c), or None to compare the tensor as it is.
+        """
+        del teacher_channels, student_channels
+        return None
 
     def couples_examples(self, num_classes: int) -> bool:
         """Whether an example's value depends on the others of the global batch.

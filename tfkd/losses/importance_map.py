@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from tfkd.losses.distillation_loss import DistillationLoss
+from tfkd.losses.sizes import match_size
 
 __all__ = ["ImportanceMapDistillation", "importance_map_loss"]
 
@@ -50,9 +51,7 @@ def importance_map_loss(
 def _distance(teacher_map: Any, student_features: Any, power: float) -> Any:
     """Squared distance of a teacher's map (N, h, w, 1) and a student's features, (N,)."""
     student = _importance(student_features, power)
-    height, width = teacher_map.shape[1:3]
-    if tuple(student.shape[1:3]) != (height, width):
-        student = ops.image.resize(student, (height, width), interpolation="bilinear")
+    student = match_size(student, *teacher_map.shape[1:3])
     difference = _normalise(student) - _normalise(teacher_map)
     return ops.sum(ops.square(difference), axis=(1, 2, 3))
 
