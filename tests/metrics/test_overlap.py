@@ -112,3 +112,14 @@ def test_errors_say_what_was_received():
         confusion_counts(np.zeros(2, int), np.zeros(2), 2)
     with pytest.raises(ValueError, match="Received: empty='drop'"):
         dice_from_counts(1, 0, 0, empty="drop")
+
+
+def test_voxels_without_label_are_not_counted():
+    rng = np.random.default_rng(0)
+    truth, guess = rng.integers(0, 3, (2, 4, 5, 6)).astype(np.uint8)
+    ignored = rng.random(truth.shape) < 0.3
+    expected = confusion_counts(truth[~ignored], guess[~ignored], 3)
+    truth[ignored] = 255
+    np.testing.assert_array_equal(confusion_counts(truth, guess, 3), expected)
+    truth[:] = 255
+    assert not confusion_counts(truth, guess, 3).any()

@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tfkd.records import SplitPlan, prepare
+from tfkd.records import SplitPlan, find_source, prepare
 from tfkd.volumes import PreprocessSpec
 
 PATIENTS = (0, 1, 2, 10)
@@ -69,6 +69,28 @@ def save_nifti() -> Callable[[Path, np.ndarray], Path]:
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four patients; not to be written to."""
     return write_cohort(tmp_path_factory.mktemp("cohort") / "lits")
+
+
+@pytest.fixture(scope="session")
+def mixed_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six patients; 20 and 21 have no mask, and half of 1's lowest liver slice has no label."""
+    folder = write_cohort(tmp_path_factory.mktemp("mixed") / "lits", (*PATIENTS, 20, 21))
+    for number in (20, 21):
+        (folder / f"segmentation-{number}.nii.gz").unlink()
+    mask = make_patient(1)[1]
+    mask[:, 24:, 4] = 255
+    mask[:, :, 0] = 255
+    write_nifti(folder / "segmentation-1.nii.gz", mask)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mixed_records(mixed_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Records of the six patients, those without mask for training."""
+    folder = tmp_path_factory.mktemp("mixed-records") / "lits"
+    split = SplitPlan(validation=["2"], test=["10"])
+    prepare(find_source(mixed_cohort, missing_masks="keep"), folder, SPEC, split=split)
+    return folder
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from tfkd.records.augmentation import Augmentation, AugmentationLayer
-from tfkd.volumes import AIR_HU
+from tfkd.volumes import AIR_HU, IGNORE_LABEL
 
 OFF = {
     "rotation_degrees": 0.0,
@@ -266,3 +266,30 @@ def test_parts_of_a_batch_are_varied_as_the_whole(name: str) -> None:
 def test_ranges_must_be_ranges(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Augmentation(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["rotation", "elastic", "all"])
+def test_pixels_without_label_never_blend_with_classes(name: str) -> None:
+    images, masks = blobs()
+    masks = masks.numpy()
+    masks[:4] = IGNORE_LABEL  # slices without labels stay so, with what comes in from outside
+    masks[4:, 30:44, 30:50] = IGNORE_LABEL
+    inputs = {"images": images, "segmentation_masks": tf.constant(masks)}
+    varied = only(**OPS[name])(inputs, seed=(0, 1))["segmentation_masks"].numpy()
+    np.testing.assert_array_equal(varied[:4], IGNORE_LABEL)
+    assert set(np.unique(varied[4:])) == {0, 1, 2, IGNORE_LABEL}
+    area = np.mean(varied[4:] == IGNORE_LABEL, axis=(1, 2))
+    assert np.all(area < 0.2)  # air around a labelled slice is background
+
+
+@pytest.mark.parametrize("name", ["rotation", "elastic", "all"])
+def test_label_maps_move_as_the_mask_does(name: str) -> None:
+    images, masks = blobs()
+    inputs = {"images": images, "segmentation_masks": masks, "maps": {"own": masks[..., None]}}
+    varied = only(**OPS[name])(inputs, seed=(0, 1))
+    mask, own = varied["segmentation_masks"].numpy(), varied["maps"]["own"].numpy()[..., 0]
+    assert own.dtype == np.int32
+    outside = own == IGNORE_LABEL
+    assert outside.any()
+    np.testing.assert_array_equal(own[~outside], mask[~outside])
+    np.testing.assert_array_equal(mask[outside], 0)

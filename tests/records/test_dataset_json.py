@@ -32,6 +32,23 @@ def test_both_forms_of_labels_are_read(tmp_path: Path, labels: dict[str, Any]) -
     assert [case.case_id for case in source.cases] == ["abd_2", "abd_10"]
 
 
+@pytest.mark.parametrize("listed", [False, True])
+def test_images_without_mask_are_kept_if_told_so(tmp_path: Path, listed: bool) -> None:
+    entries = [
+        {"image": f"./imagesTr/{name}_0000.nii.gz", "label": f"./labelsTr/{name}.nii.gz"}
+        for name in ("abd_2", "abd_10")
+    ]
+    nnunet(tmp_path, **({"training": entries} if listed else {}))
+    (tmp_path / "labelsTr" / "abd_10.nii.gz").unlink()
+    with pytest.raises(RecordError, match=r"abd_10: the mask is missing.*--missing-masks keep"):
+        find_nnunet(tmp_path)
+    cases = find_nnunet(tmp_path, True).cases
+    assert [(case.case_id, case.mask is None) for case in cases] == [
+        ("abd_2", False),
+        ("abd_10", True),
+    ]
+
+
 def test_msd_training_list_is_read(tmp_path: Path) -> None:
     nnunet(tmp_path, ("spleen_3",), training=[{"image": "./imagesTr/s_1.nii.gz", "label": "x"}])
     with pytest.raises(RecordError, match=r"case x: the CT is missing.*s_1\.nii\.gz"):

@@ -50,6 +50,15 @@ def test_lits_missing_half_names_case_and_file(tmp_path: Path, gone: str, what: 
         find_lits17(tmp_path)
 
 
+def test_lits_volumes_without_mask_are_kept_if_told_so(tmp_path: Path) -> None:
+    lits(tmp_path, 1)
+    touch(tmp_path / "volume-7.nii.gz")
+    assert [case.mask is None for case in find_lits17(tmp_path, True).cases] == [False, True]
+    touch(tmp_path / "segmentation-8.nii.gz")  # a mask without CT is a mistake all the same
+    with pytest.raises(RecordError, match="case volume-8: the CT is missing"):
+        find_lits17(tmp_path, True)
+
+
 def test_lits_twice_the_same_number_is_refused(tmp_path: Path) -> None:
     lits(tmp_path, 1)
     lits(tmp_path, 1, ".nii")
@@ -74,6 +83,22 @@ def test_kits_test_cases_without_mask_are_left_out_and_others_are_errors(tmp_pat
     kits(tmp_path, 209, ("imaging",))
     with pytest.raises(RecordError, match=r"case_00209: the mask is missing.*segmentation\.nii"):
         find_kits19(tmp_path)
+
+
+def test_kits_cases_without_mask_are_kept_if_told_so(tmp_path: Path) -> None:
+    kits(tmp_path, 3)
+    for number in (209, 210):
+        kits(tmp_path, number, ("imaging",))
+    cases = find_kits19(tmp_path, True).cases
+    assert [(case.case_id, case.mask is None) for case in cases] == [
+        ("case_00003", False),
+        ("case_00209", True),
+        ("case_00210", True),
+    ]
+    kits(tmp_path, 211, ())
+    (tmp_path / "case_00211").mkdir()
+    with pytest.raises(RecordError, match="case_00211: the CT is missing"):
+        find_kits19(tmp_path, True)
 
 
 def test_kits_without_downloaded_images_names_the_file(tmp_path: Path) -> None:

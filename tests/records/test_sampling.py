@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tfkd.records.sampling import Sampling, expected_copies, slice_groups
+from tfkd.records.sampling import UNLABELLED, Sampling, expected_copies, slice_groups
 
 # 60 empty slices, 30 with liver, 10 with liver and tumour
 LABELS = [()] * 60 + [(1,)] * 30 + [(1, 2)] * 10
@@ -56,8 +56,38 @@ def test_without_empty_or_without_foreground_slices() -> None:
     assert expected_copies([(), (1,)], 2, Sampling(empty_share=0)).tolist() == [0, 2]
 
 
+def test_slices_without_labels_take_their_share_and_leave_the_rest_as_it_is() -> None:
+    labels = [UNLABELLED] * 50 + LABELS + [UNLABELLED] * 250
+    alone = expected_copies(LABELS, 100, Sampling(empty_share=0.3))
+    for share in (0.0, 0.25, 0.9):
+        copies = expected_copies(labels, 400, Sampling(empty_share=0.3, unlabelled_share=share))
+        assert copies[:50] == pytest.approx(400 * share / 300)
+        assert copies[150:] == pytest.approx(400 * share / 300)
+        assert copies[50:150] == pytest.approx(4 * (1 - share) * alone)
+
+
+def test_a_few_slices_without_labels_are_limited() -> None:
+    labels = [UNLABELLED] * 10 + [(1,)] * 90
+    copies = expected_copies(labels, 100, Sampling(unlabelled_share=0.5, max_copies=2))
+    assert copies[:10] == pytest.approx(2)
+    assert copies.sum() == pytest.approx(100)
+
+
+def test_without_any_labels_there_is_nothing_else_to_show() -> None:
+    assert expected_copies([UNLABELLED] * 4, 8, Sampling()).tolist() == [2] * 4
+    assert expected_copies(LABELS, 100, Sampling(unlabelled_share=0.5)).tolist() == (
+        expected_copies(LABELS, 100, Sampling()).tolist()
+    )
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"empty_share": 1.0}, {"empty_share": -0.1}, {"max_copies": 0.5}]
+    "wrong",
+    [
+        {"empty_share": 1.0},
+        {"empty_share": -0.1},
+        {"unlabelled_share": 1.0},
+        {"max_copies": 0.5},
+    ],
 )
 def test_values_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="expected"):

@@ -9,7 +9,7 @@ from tfkd.records.splits import SPLITS, SplitPlan, check_no_leakage, split_patie
 
 def cases(count: int, per_patient: int = 1) -> list[CaseFiles]:
     return [
-        CaseFiles(f"ct-{i}", Path(f"{i}.nii"), None, f"patient {i // per_patient}")
+        CaseFiles(f"ct-{i}", Path(f"{i}.nii"), Path(f"{i}m.nii"), f"patient {i // per_patient}")
         for i in range(count)
     ]
 
@@ -86,3 +86,36 @@ def test_too_few_patients_say_what_to_do() -> None:
 def test_values_out_of_range_are_refused(plan: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="expected a fraction"):
         SplitPlan(**plan)
+
+
+def unlabelled(case_id: str, patient_id: str) -> CaseFiles:
+    return CaseFiles(case_id, Path("ct.nii"), None, patient_id)
+
+
+def test_cases_without_mask_are_trained_on_only() -> None:
+    cohort = [unlabelled("ct-90", "patient 90"), *cases(5), unlabelled("ct-91", "patient 91")]
+    splits = split_patients(cohort)
+    assert [len(splits[name]) for name in SPLITS] == [5, 1, 1]  # 20 % of those with masks
+    assert {"ct-90", "ct-91"} < set(splits["train"])
+    assert splits["test"] == split_patients(cases(5))["test"]
+    listed = split_patients(cohort, SplitPlan(train=["0", "90"], validation=["1"], test=0))
+    assert listed["train"] == ("ct-90", "ct-0")
+
+
+def test_an_unlabelled_case_of_a_test_patient_is_left_out() -> None:
+    cohort = [*cases(3), unlabelled("ct-9", "patient 2"), unlabelled("ct-10", "patient 0")]
+    splits = split_patients(cohort, SplitPlan(validation=["1"], test=["2"]))
+    assert splits == {"train": ("ct-0", "ct-10"), "validation": ("ct-1",), "test": ("ct-2",)}
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_case_to_judge_by_needs_a_mask(split: str) -> None:
+    cohort = [*cases(3), unlabelled("ct-9", "patient 9")]
+    with pytest.raises(RecordError, match=f"split {split}: case ct-9 has no mask"):
+        split_patients(cohort, SplitPlan(**{"validation": 0, "test": 0, split: ["9"]}))
+
+
+@pytest.mark.parametrize("plan", [SplitPlan(["0"], 0), SplitPlan(["0"], 0, train=["9"])])
+def test_the_training_needs_a_mask(plan: SplitPlan) -> None:
+    with pytest.raises(RecordError, match=r"split train: no patient is left.*with a mask"):
+        split_patients([*cases(1), unlabelled("ct-9", "patient 9")], plan)

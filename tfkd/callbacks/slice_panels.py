@@ -9,6 +9,7 @@ from PIL import ImageColor
 from skimage.segmentation import find_boundaries
 
 from tfkd.report.style import label_color
+from tfkd.volumes import IGNORE_LABEL
 
 __all__ = ["slice_panels"]
 
@@ -43,7 +44,7 @@ def _enlarged(array: NDArray[Any], scale: int) -> NDArray[Any]:
 
 def _outlined(picture: NDArray[np.uint8], mask: NDArray[Any]) -> NDArray[np.uint8]:
     drawn = picture.copy()
-    for label in np.unique(mask[mask > 0]):
+    for label in np.unique(mask[(mask > 0) & (mask != IGNORE_LABEL)]):
         edge = find_boundaries(mask == label, mode="inner")
         drawn[edge] = ImageColor.getrgb(label_color(int(label)))
     return drawn

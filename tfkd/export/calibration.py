@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tfkd.errors import ExportError
-from tfkd.volumes import PreprocessSpec
+from tfkd.volumes import IGNORE_LABEL, PreprocessSpec
 
 __all__ = ["select_slices"]
 
@@ -79,7 +79,7 @@ def _each_slice(batches: Any) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
 
 
 def _labels_of(mask: np.ndarray) -> set[int]:
-    return set(np.flatnonzero(np.bincount(mask.ravel())).tolist()) - {0} or {0}
+    return set(np.flatnonzero(np.bincount(mask.ravel())).tolist()) - {0, IGNORE_LABEL} or {0}
 
 
 def _most_dispensable(labels: Sequence[set[int]], generator: np.random.Generator) -> int:

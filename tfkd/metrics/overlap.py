@@ -5,6 +5,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tfkd.volumes import IGNORE_LABEL
+
 __all__ = [
     "DEFAULT_EMPTY",
     "EmptyPolicy",
@@ -65,7 +67,8 @@ def confusion_counts(
     Works slice by slice, so that a whole volume needs no more memory than its two masks.
 
     Args:
-        truth: integer labels in [0, num_classes), any shape; a volume is (Z, Y, X).
+        truth: integer labels in [0, num_classes), any shape; a volume is (Z, Y, X). Voxels of
+            `IGNORE_LABEL`, of which nobody knows what they show, are not counted.
         prediction: integer labels in [0, num_classes), the same shape.
         num_classes: number of classes, background included.
 
@@ -87,13 +90,15 @@ def confusion_counts(
             "Expected truth and prediction of one shape. "
             f"Received: truth {truth.shape}, prediction {prediction.shape}"
         )
-    for name, labels in (("truth", truth), ("prediction", prediction)):
-        _check_labels(name, labels, num_classes)
     truth, prediction = np.atleast_1d(truth), np.atleast_1d(prediction)
+    _check_labels("truth", _known(truth, truth, num_classes), num_classes)
+    _check_labels("prediction", prediction, num_classes)
     pair_counts = np.zeros(num_classes * num_classes, np.int64)
     # One-dimensional input is one slice; else bincount's int64 copy covers one slice at a time.
     slices = zip(truth, prediction, strict=True) if truth.ndim > 1 else [(truth, prediction)]
     for true_slice, predicted_slice in slices:
+        predicted_slice = _known(predicted_slice, true_slice, num_classes)
+        true_slice = _known(true_slice, true_slice, num_classes)
         pairs = true_slice.astype(np.int64) * num_classes + predicted_slice.astype(np.int64)
         pair_counts += np.bincount(pairs.ravel(), minlength=num_classes * num_classes)
     matrix = pair_counts.reshape(num_classes, num_classes)
@@ -102,6 +107,14 @@ def confusion_counts(
         [true_positives, matrix.sum(axis=0) - true_positives, matrix.sum(axis=1) - true_positives],
         axis=1,
     )
+
+
+def _known(
+    labels: NDArray[np.integer], truth: NDArray[np.integer], num_classes: int
+) -> NDArray[np.integer]:
+    """The labels where the truth says something; all of them, unflattened, where it always does."""
+    ignored = truth == IGNORE_LABEL
+    return labels[~ignored] if num_classes <= IGNORE_LABEL and ignored.any() else labels
 
 
 def _check_labels(name: str, labels: NDArray[np.integer], num_classes: int) -> None:

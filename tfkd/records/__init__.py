@@ -9,6 +9,7 @@ from tfkd.records.manifest import CaseRecord, Manifest, Shard
 from tfkd.records.sampling import Sampling
 from tfkd.records.sources import find_source
 from tfkd.records.splits import SplitPlan, split_patients
+from tfkd.records.unlabelled import add_unlabelled
 
 __all__ = [
     "Augmentation",
@@ -23,6 +24,7 @@ __all__ = [
     "SliceCache",
     "Source",
     "SplitPlan",
+    "add_unlabelled",
     "decode_case_ids",
     "encode_case_ids",
     "find_source",

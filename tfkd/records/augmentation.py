@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from tfkd.records.warp import Warp
-from tfkd.volumes import AIR_HU
+from tfkd.volumes import AIR_HU, IGNORE_LABEL
 
 __all__ = ["DEFAULT_AUGMENTATION", "Augmentation", "AugmentationLayer"]
 
@@ -67,8 +67,10 @@ class AugmentationLayer(keras.layers.Layer):
 
     Rotation, scale, shift, flips (and the elastic deformation) are composed to one mapping, so
     that the image is interpolated once: bilinear for the image, nearest for the mask. Pixels from
-    outside of the slice are air and background. Maps, which say something about the places of
-    the slice at any resolution, are moved by the same mapping; their edges are extended outwards.
+    outside of the slice are air and background; in a slice without labels (`IGNORE_LABEL`
+    everywhere) they have no label either. Maps, which say something about the places of the slice
+    at any resolution, are moved by the same mapping; their edges are extended outwards. A map of
+    whole numbers holds labels: it is moved as the mask is, and `IGNORE_LABEL` outside.
 
     What is drawn depends on the seed given to the call, on a slice's place in its batch and on
     nothing else, so that a parallel `tf.data` pipeline stays reproducible; the stock Keras layers
@@ -80,13 +82,13 @@ class AugmentationLayer(keras.layers.Layer):
 
     Call arguments:
         inputs: ``{"images": (N, H, W, C) float32 HU, "segmentation_masks": (N, H, W) int32}`` and,
-            if wanted, ``"maps": {name: (N, h, w, c) float32}``.
+            if wanted, ``"maps": {name: (N, h, w, c) float32, or (N, h, w, 1) int32}``.
         seed: (2,) integers.
         worker: Which part of the batch this is, if several workers share it, from 0 on.
         workers: Number of equal parts. All of them together are varied as the whole batch is.
 
     Returns:
-        The same dictionary; the image float32 in HU, the mask int32, the maps float32.
+        The same dictionary; the image float32 in HU, the mask int32, the maps of their types.
     """
 
     def __init__(
@@ -119,12 +121,16 @@ class AugmentationLayer(keras.layers.Layer):
             name: value[worker * count : (worker + 1) * count] for name, value in drawn.items()
         }
         warp = Warp(size, drawn["matrix"], drawn["shift"], drawn.get("bend"))
+        masks = inputs["segmentation_masks"]
+        # The air around a slice is background, unless nobody has said what the slice shows.
+        unlabelled = tf.reduce_all(masks == IGNORE_LABEL, axis=(1, 2), keepdims=True)
+        moved = tf.where(unlabelled, IGNORE_LABEL, tf.cast(warp.move_labels(masks), tf.int32))
         varied = {
             "images": warp.move(images * drawn["factor"] + drawn["offset_hu"], float(AIR_HU)),
-            "segmentation_masks": tf.cast(warp.move_labels(inputs["segmentation_masks"]), tf.int32),
+            "segmentation_masks": moved,
         }
         if "maps" in inputs:
-            varied["maps"] = {name: warp.move(one, None) for name, one in inputs["maps"].items()}
+            varied["maps"] = {name: _move_map(warp, one) for name, one in inputs["maps"].items()}
         return varied
 
     def _draw(
@@ -159,6 +165,12 @@ class AugmentationLayer(keras.layers.Layer):
             grid = (count, _ELASTIC_GRID, _ELASTIC_GRID, 2)
             drawn["bend"] = _uniform(grid, seed, 8, -reach, reach)
         return drawn
+
+
+def _move_map(warp: Warp, one: tf.Tensor) -> tf.Tensor:
+    if one.dtype.is_floating:
+        return warp.move(one, None)
+    return tf.cast(warp.move_labels(one[..., 0], IGNORE_LABEL), tf.int32)[..., None]
 
 
 def _uniform(

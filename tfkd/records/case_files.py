@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tfkd.errors import RecordError
+from tfkd.volumes import IGNORE_LABEL
 
 __all__ = ["CaseFiles", "Source", "natural_key", "select_case"]
 
@@ -17,7 +18,7 @@ class CaseFiles:
     Args:
         case_id: Unique name of the case in its source, such as ``"volume-7"`` or ``"case_00023"``.
         image: The CT file.
-        mask: The label file; None where a case is only to be segmented.
+        mask: The label file; None for a CT without labels, which can be trained on by distillation.
         patient_id: Name of the patient. Cases of one patient always share a split.
     """
 
@@ -29,16 +30,19 @@ class CaseFiles:
 
 @dataclass(frozen=True)
 class Source:
-    """A labelled CT cohort as found on disk.
+    """A CT cohort as found on disk; some of its cases may have no mask.
 
     Args:
         name: Name of the dataset in lower case, such as ``"lits17"``; shards are named after it.
         root: Folder that all files lie in.
-        cases: The labelled cases, in natural order (2 before 10).
+        cases: The cases, in natural order (2 before 10).
         label_names: Name of every label value: ``label_names[0]`` is ``"background"``.
         window_hu: HU window (lower, upper) that suits the target organs.
         identity_affine: Axis codes to assume for a file whose affine is the identity, or None
             where the affine is always to be believed.
+
+    Raises:
+        RecordError: If there is no case, a name twice, or a label that is called `IGNORE_LABEL`.
     """
 
     name: str
@@ -57,6 +61,11 @@ class Source:
             raise RecordError(
                 f"case {twice}: expected one CT file per case, found {count}: "
                 f"{', '.join(files)}. Remove all but one."
+            )
+        if len(self.label_names) > IGNORE_LABEL:
+            raise RecordError(
+                f"{self.root}: expected at most {IGNORE_LABEL} labels, background included, since "
+                f"{IGNORE_LABEL} in a mask stands for no label. Received {len(self.label_names)}."
             )
 
 

@@ -14,7 +14,9 @@ from tfkd.errors import RecordError
 from tfkd.records.case_files import CaseFiles, Source
 from tfkd.records.encoding import encode_slice
 from tfkd.records.manifest import SCHEMA_VERSION, CaseRecord
+from tfkd.records.sampling import UNLABELLED
 from tfkd.volumes import (
+    IGNORE_LABEL,
     PreprocessSpec,
     Volume,
     atomic_path,
@@ -62,14 +64,16 @@ def write_case(source: Source, case: CaseFiles, spec: PreprocessSpec, folder: Pa
     facts_path.unlink(missing_ok=True)
     image, mask = _read_pair(source, case)
     labels_per_slice: list[tuple[int, ...]] = []
+    ignored = False
     with (
         atomic_path(case_record_path(folder, case.case_id)) as path,
         tf.io.TFRecordWriter(str(path)) as writer,
     ):
         for example in iter_slices(image, mask, spec):
             writer.write(encode_slice(example, len(source.label_names)))
-            labels_per_slice.append(_labels(np.asarray(example.mask)))
-    record = _describe(source, case, image, labels_per_slice)
+            labels_per_slice.append(_labels(example.mask))
+            ignored |= example.mask is None or bool((example.mask == IGNORE_LABEL).any())
+    record = _describe(source, case, image, labels_per_slice, ignored)
     with atomic_path(facts_path) as path:
         facts = {"key": key, "record": dataclasses.asdict(record)}
         path.write_text(json.dumps(facts), encoding="utf-8")
@@ -80,8 +84,8 @@ def _fingerprint(source: Source, case: CaseFiles, spec: PreprocessSpec) -> str:
     """Changes with anything that the case's records depend on."""
     files = [
         (str(path), path.stat().st_size, path.stat().st_mtime_ns)
-        for path in (case.image, _mask_of(case))
-        if path.exists()
+        for path in (case.image, case.mask)
+        if path is not None and path.exists()
     ]
     facts = [SCHEMA_VERSION, case.patient_id, files, spec.to_dict()]
     facts += [source.label_names, source.identity_affine]
@@ -95,51 +99,53 @@ def _read_finished(path: Path, key: str) -> CaseRecord | None:
     return CaseRecord.from_dict(facts["record"]) if facts["key"] == key else None
 
 
-def _mask_of(case: CaseFiles) -> Path:
-    if case.mask is None:
-        raise RecordError(f"case {case.case_id}: {case.image} has no mask. Add the label file.")
-    return case.mask
-
-
-def _labels(mask: np.ndarray) -> tuple[int, ...]:
-    return tuple(int(label) for label in np.unique(mask) if label > 0)
+def _labels(mask: np.ndarray | None) -> tuple[int, ...]:
+    """The foreground labels of a slice, or `UNLABELLED` where no pixel has a label."""
+    if mask is None or (mask == IGNORE_LABEL).all():
+        return UNLABELLED
+    return tuple(int(label) for label in np.unique(mask) if label not in (0, IGNORE_LABEL))
 
 
 def _relative(path: Path, root: Path) -> str:
     return Path(os.path.relpath(path, root)).as_posix()
 
 
-def _read_pair(source: Source, case: CaseFiles) -> tuple[Volume, Volume]:
-    mask_path = _mask_of(case)
+def _read_pair(source: Source, case: CaseFiles) -> tuple[Volume, Volume | None]:
     axes = source.identity_affine
     image = read_volume(case.image, kind="ct", case_id=case.case_id, identity_affine=axes)
-    mask = read_volume(mask_path, kind="mask", case_id=case.case_id, identity_affine=axes)
-    check_same_geometry(image, mask, case.image, mask_path)
-    known = len(source.label_names)
-    extra = [int(value) for value in np.unique(mask.array) if value >= known]
+    if case.mask is None:
+        return image, None
+    mask = read_volume(case.mask, kind="mask", case_id=case.case_id, identity_affine=axes)
+    check_same_geometry(image, mask, case.image, case.mask)
+    known = [*range(len(source.label_names)), IGNORE_LABEL]
+    extra = [int(value) for value in np.unique(mask.array) if value not in known]
     if extra:
         names = ", ".join(f"{value} {name}" for value, name in enumerate(source.label_names))
         raise RecordError(
-            f"case {case.case_id}: {mask_path} holds the label value(s) {extra}. "
-            f"Expected only {names}."
+            f"case {case.case_id}: {case.mask} holds the label value(s) {extra}. "
+            f"Expected only {names}, and {IGNORE_LABEL} for pixels without label."
         )
     return image, mask
 
 
 def _describe(
-    source: Source, case: CaseFiles, image: Volume, labels_per_slice: list[tuple[int, ...]]
+    source: Source,
+    case: CaseFiles,
+    image: Volume,
+    labels_per_slice: list[tuple[int, ...]],
+    ignored: bool,
 ) -> CaseRecord:
     depth, height, width = image.shape
     runs = tuple((len(list(run)), labels) for labels, run in itertools.groupby(labels_per_slice))
-    mask_path = _mask_of(case)
     return CaseRecord(
         case_id=case.case_id,
         patient_id=case.patient_id,
         image=_relative(case.image, source.root),
-        mask=_relative(mask_path, source.root),
+        mask=None if case.mask is None else _relative(case.mask, source.root),
         image_sha256=sha256_of(case.image),
-        mask_sha256=sha256_of(mask_path),
+        mask_sha256=None if case.mask is None else sha256_of(case.mask),
         shape=(depth, height, width),
         spacing_mm=image.spacing_mm,
         presence_runs=runs,
+        ignored=ignored,
     )

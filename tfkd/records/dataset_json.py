@@ -19,7 +19,7 @@ def looks_like_nnunet(root: Path) -> bool:
     return (root / "dataset.json").is_file()
 
 
-def find_nnunet(root: Path) -> Source:
+def find_nnunet(root: Path, keep_unlabelled: bool = False) -> Source:
     """Finds the training cases of an nnU-Net v2 or MSD folder.
 
     Both forms of ``labels`` are read: name to value (nnU-Net) and value to name (MSD). Cases come
@@ -28,6 +28,8 @@ def find_nnunet(root: Path) -> Source:
 
     Args:
         root: The folder with ``dataset.json``.
+        keep_unlabelled: Whether a training image without mask is a case without mask, not an
+            error. ``imagesTs`` is never looked at.
 
     Returns:
         The source, named after the folder.
@@ -53,7 +55,7 @@ def find_nnunet(root: Path) -> Source:
     return Source(
         name=_dataset_name(root),
         root=root,
-        cases=_find_cases(root, facts),
+        cases=_find_cases(root, facts, keep_unlabelled),
         label_names=_read_labels(facts.get("labels"), path),
         window_hu=ABDOMEN_WINDOW_HU,
     )
@@ -85,7 +87,7 @@ def _read_labels(labels: Any, path: Path) -> tuple[str, ...]:
     return tuple(names[value] for value in sorted(names))
 
 
-def _find_cases(root: Path, facts: dict[str, Any]) -> tuple[CaseFiles, ...]:
+def _find_cases(root: Path, facts: dict[str, Any], keep_unlabelled: bool) -> tuple[CaseFiles, ...]:
     ending = str(facts.get("file_ending", ".nii.gz"))
     if isinstance(facts.get("training"), list):
         pairs = _from_training_list(root, facts["training"], ending)
@@ -98,10 +100,11 @@ def _find_cases(root: Path, facts: dict[str, Any]) -> tuple[CaseFiles, ...]:
         pairs = _from_folders(root, ending)
     cases = []
     for name, (image, mask) in sorted(pairs.items(), key=lambda item: natural_key(item[0])):
+        unlabelled = keep_unlabelled and not mask.is_file()
         for path, what in ((image, "the CT"), (mask, "the mask")):
-            if not path.is_file():
+            if not path.is_file() and not (path == mask and unlabelled):
                 raise missing_file(name, what, path)
-        cases.append(CaseFiles(name, image, mask, name))
+        cases.append(CaseFiles(name, image, None if unlabelled else mask, name))
     if not cases:
         raise RecordError(
             f"{root}: expected imagesTr/NAME_0000{ending} and labelsTr/NAME{ending}, "

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tfkd.volumes import PreprocessSpec, SliceExample
+from tfkd.volumes import IGNORE_LABEL, PreprocessSpec, SliceExample
 
 __all__ = ["HU_OFFSET", "decode_batch", "decode_example", "decode_slice", "encode_slice"]
 
@@ -21,10 +21,11 @@ _PLACE = {
 
 
 def encode_slice(example: SliceExample, num_classes: int) -> bytes:
-    """Encodes a labelled slice; the features are described in ``features.json``.
+    """Encodes a slice; the features are described in ``features.json``.
 
     Args:
-        example: The fitted slice, image (H, W, C) int16 HU and mask (H, W) uint8.
+        example: The fitted slice, image (H, W, C) int16 HU and mask (H, W) uint8. A mask of None
+            becomes one that is `IGNORE_LABEL` everywhere.
         num_classes: Number of classes, for the flags of `labels_present`.
 
     Returns:
@@ -34,8 +35,10 @@ def encode_slice(example: SliceExample, num_classes: int) -> bytes:
     height, width, channels = example.image_hu.shape
     stacked = np.moveaxis(example.image_hu, -1, 0).reshape(channels * height, width, 1)
     unsigned = (stacked.astype(np.int32) + HU_OFFSET).astype(np.uint16)
-    mask = np.asarray(example.mask, np.uint8)
-    present = np.bincount(mask.ravel(), minlength=num_classes) > 0
+    mask = np.full((height, width), IGNORE_LABEL, np.uint8)
+    if example.mask is not None:
+        mask = np.asarray(example.mask, np.uint8)
+    present = np.bincount(mask.ravel(), minlength=num_classes)[:num_classes] > 0
     feature = {
         "image": _bytes(tf.io.encode_png(unsigned).numpy()),
         "segmentation": _bytes(tf.io.encode_png(mask[..., None]).numpy()),

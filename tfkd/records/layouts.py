@@ -41,11 +41,12 @@ def looks_like_lits17(root: Path) -> bool:
     return bool(_lits17_files(root))
 
 
-def find_lits17(root: Path) -> Source:
+def find_lits17(root: Path, keep_unlabelled: bool = False) -> Source:
     """Finds the cases of a LiTS17 folder: ``volume-N.nii[.gz]`` and ``segmentation-N.nii[.gz]``.
 
     Args:
         root: The folder with the files, or the folder above ("Training Batch 1", ...).
+        keep_unlabelled: Whether a volume without mask is a case without mask, not an error.
 
     Returns:
         The source, its cases in the order of their numbers.
@@ -59,14 +60,15 @@ def find_lits17(root: Path) -> Source:
         case_id = f"volume-{number}"
         for kind, what in (("volume", "the CT"), ("segmentation", "the mask")):
             other = kinds["segmentation" if kind == "volume" else "volume"]
-            if not kinds[kind]:
+            if not kinds[kind] and not (kind == "segmentation" and keep_unlabelled):
                 raise missing_file(case_id, what, other[0].parent / f"{kind}-{number}.nii.gz")
             if len(kinds[kind]) > 1:
                 raise RecordError(
                     f"case {case_id}: expected one {kind} file, found "
                     f"{', '.join(map(str, kinds[kind]))}. Remove all but one."
                 )
-        cases.append(CaseFiles(case_id, kinds["volume"][0], kinds["segmentation"][0], case_id))
+        mask = kinds["segmentation"][0] if kinds["segmentation"] else None
+        cases.append(CaseFiles(case_id, kinds["volume"][0], mask, case_id))
     return Source(
         name="lits17",
         root=root,
@@ -91,14 +93,16 @@ def looks_like_kits19(root: Path) -> bool:
     return bool(_kits19_folders(root))
 
 
-def find_kits19(root: Path) -> Source:
+def find_kits19(root: Path, keep_unlabelled: bool = False) -> Source:
     """Finds the cases of a KiTS19 folder: ``data/case_00000/{imaging,segmentation}.nii.gz``.
 
     Args:
         root: The folder with ``data``, or the folder with the ``case_NNNNN`` folders.
+        keep_unlabelled: Whether a CT without mask is a case without mask.
 
     Returns:
-        The source. Cases from 210 on without a mask are the challenge's test set and left out.
+        The source. Cases from 210 on without a mask are the challenge's test set, and left out
+        unless cases without mask are kept.
 
     Raises:
         RecordError: If a CT or a mask is missing, or if there is nothing.
@@ -107,12 +111,14 @@ def find_kits19(root: Path) -> Source:
     for folder in _kits19_folders(root):
         image, mask = (_either_suffix(folder / f"{k}.nii.gz") for k in ("imaging", "segmentation"))
         number = int(folder.name.removeprefix("case_"))
-        if number >= KITS19_LABELLED_CASES and image.exists() and not mask.exists():
+        unlabelled = image.exists() and not mask.exists()
+        if unlabelled and number >= KITS19_LABELLED_CASES and not keep_unlabelled:
             continue
         for path, what in ((image, "the CT"), (mask, "the mask")):
-            if not path.exists():
+            if not path.exists() and not (unlabelled and keep_unlabelled):
                 raise missing_file(folder.name, what, path)
-        cases.append(CaseFiles(folder.name, image, mask, folder.name))
+        kept = None if unlabelled else mask
+        cases.append(CaseFiles(folder.name, image, kept, folder.name))
     return Source(
         name="kits19",
         root=root,
@@ -124,9 +130,10 @@ def find_kits19(root: Path) -> Source:
 
 def missing_file(case_id: str, what: str, path: Path) -> RecordError:
     """The error for a case whose CT or mask is not there."""
+    keep = "" if what == "the CT" else ", or keep it as unlabelled CT (--missing-masks keep)"
     return RecordError(
         f"case {case_id}: {what} is missing, expected at {path}. "
-        f"Add the file, or move the case out of the folder."
+        f"Add the file, or move the case out of the folder{keep}."
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from tfkd.errors import RecordError
 from tfkd.records.case_files import CaseFiles, select_case
+from tfkd.records.sampling import UNLABELLED
 from tfkd.records.splits import SPLITS, check_no_leakage
 from tfkd.volumes import PreprocessSpec, atomic_path, sha256_of
 
@@ -25,24 +26,27 @@ class CaseRecord:
         case_id: Name of the case.
         patient_id: Name of the patient.
         image: Path of the CT file below the source's root, with forward slashes.
-        mask: Path of the label file below the source's root.
+        mask: Path of the label file below the source's root; None for a case without mask.
         image_sha256: Checksum of the CT file.
-        mask_sha256: Checksum of the label file.
+        mask_sha256: Checksum of the label file, or None.
         shape: Native shape (Z, Y, X) in the canonical frame.
         spacing_mm: Native voxel spacing along (z, y, x).
         presence_runs: The labels in each fitted slice, from the lowest slice up, run by run:
-            ``((12, ()), (30, (1,)))`` is 12 empty slices, then 30 with label 1.
+            ``((12, ()), (30, (1,)))`` is 12 empty slices, then 30 with label 1. `UNLABELLED`
+            stands for slices of which no pixel has a label, such as all of a case without mask.
+        ignored: Whether a pixel of the fitted slices has no label (`IGNORE_LABEL`).
     """
 
     case_id: str
     patient_id: str
     image: str
-    mask: str
+    mask: str | None
     image_sha256: str
-    mask_sha256: str
+    mask_sha256: str | None
     shape: tuple[int, int, int]
     spacing_mm: tuple[float, float, float]
     presence_runs: tuple[tuple[int, tuple[int, ...]], ...]
+    ignored: bool = False
 
     @property
     def slices(self) -> int:
@@ -51,12 +55,20 @@ class CaseRecord:
 
     @property
     def labels_per_slice(self) -> tuple[tuple[int, ...], ...]:
-        """The foreground labels of every slice; an empty tuple where there is none."""
+        """The foreground labels of every slice; an empty tuple where there is none.
+
+        `UNLABELLED` where it is not known, as no pixel has a label.
+        """
         return tuple(labels for run, labels in self.presence_runs for _ in range(run))
 
     def slices_with(self, label: int) -> int:
         """Number of slices in which `label` occurs."""
         return sum(run for run, labels in self.presence_runs if label in labels)
+
+    @property
+    def unlabelled_slices(self) -> int:
+        """Number of slices of which no pixel has a label."""
+        return sum(run for run, labels in self.presence_runs if labels == UNLABELLED)
 
     @classmethod
     def from_dict(cls, facts: dict[str, Any]) -> "CaseRecord":
@@ -156,10 +168,11 @@ class Manifest:
         """The training cases in `count` parts, patients undivided.
 
         For teachers that are trained with one part left out each (`load(leave_out=...)`), so that
-        every case has a teacher that did not see it.
+        every case has a teacher that did not see it. Cases without mask are in no part: a teacher,
+        which learns from labels, sees none of them.
 
         Args:
-            count: Number of parts, 2 up to the number of training patients.
+            count: Number of parts, 2 up to the number of training patients with masks.
 
         Returns:
             Case ids of each part. Patients are dealt out in turn, in the manifest's order.
@@ -167,7 +180,7 @@ class Manifest:
         Raises:
             RecordError: If the count is out of range, or the training split empty.
         """
-        cases = self.cases_of("train")
+        cases = [case for case in self.cases_of("train") if case.mask is not None]
         patients = list(dict.fromkeys(case.patient_id for case in cases))
         if not 2 <= count <= len(patients):
             raise RecordError(
@@ -186,6 +199,11 @@ class Manifest:
     def slices_of(self, split: str) -> int:
         """Number of slices of a split; 0 for an empty one."""
         return sum(shard.records for shard in self.shards_of(split))
+
+    def unlabelled_slices_of(self, split: str) -> int:
+        """Number of a split's slices of which no pixel has a label; 0 for an empty split."""
+        ids = set(self.splits[split])
+        return sum(case.unlabelled_slices for case in self.cases if case.case_id in ids)
 
     def slices_per_label(self, split: str) -> dict[str, int]:
         """Number of a split's slices in which each foreground label occurs."""
@@ -206,7 +224,8 @@ class Manifest:
             verify: Whether to compare each file's checksum with the one taken at `prepare`.
 
         Returns:
-            The files of every case of the split.
+            The files of every case of the split that has a mask; there is nothing to compare with
+            in the others.
 
         Raises:
             RecordError: If the split is empty, a file is gone, or (with `verify`) was changed.
@@ -214,6 +233,8 @@ class Manifest:
         root = Path(source_root if source_root is not None else self.source_root)
         files = []
         for case in self.cases_of(split):
+            if case.mask is None:
+                continue
             image, mask = root / case.image, root / case.mask
             for path, sha256 in ((image, case.image_sha256), (mask, case.mask_sha256)):
                 if not path.is_file():
@@ -300,10 +321,32 @@ class Manifest:
                 f"{len(patient_of)} cases and {len(listed)} entries in splits. Prepare again."
             )
         check_no_leakage(self.splits, patient_of)
+        self._check_masks()
         slices = {case.case_id: case.slices for case in self.cases}
         for shard in self.shards:
             if sum(slices[case_id] for case_id in shard.case_ids) != shard.records:
                 raise RecordError(
                     f"manifest of {self.name}: shard {shard.file} and its cases differ in their "
                     f"number of slices. Prepare again."
+                )
+
+    def _check_masks(self) -> None:
+        """Cases without mask are trained on alone, and lie nowhere else under another name."""
+        unlabelled = {case.case_id: case for case in self.cases if case.mask is None}
+        trained_on = set(self.splits["train"])
+        if not set(unlabelled) <= trained_on:
+            wrong = sorted(set(unlabelled) - trained_on)
+            raise RecordError(
+                f"manifest of {self.name}: case {', '.join(wrong)} has no mask and is not in the "
+                f"training split. Expected masks of all validation and test cases. Prepare again."
+            )
+        held_out = {
+            case.image_sha256: case.case_id for case in self.cases if case.case_id not in trained_on
+        }
+        for case in unlabelled.values():
+            if case.image_sha256 in held_out:
+                raise RecordError(
+                    f"case {case.case_id} without mask: {case.image} is the CT of "
+                    f"{held_out[case.image_sha256]}, which is a validation or test case. Expected "
+                    f"other patients; remove the file from the unlabelled CT."
                 )

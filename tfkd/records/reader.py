@@ -15,13 +15,13 @@ from tfkd.records.augmentation import DEFAULT_AUGMENTATION, Augmentation
 from tfkd.records.encoding import decode_example
 from tfkd.records.manifest import Manifest, Shard
 from tfkd.records.pipeline import evaluation_dataset, training_dataset
-from tfkd.records.sampling import Sampling, slice_groups
+from tfkd.records.sampling import UNLABELLED, Sampling, slice_groups
 from tfkd.records.slice_cache import SliceCache
 from tfkd.records.slice_sampler import TrainingPlan
 from tfkd.records.stream import stream_dataset
 from tfkd.volumes import PreprocessSpec, SliceExample, sha256_of, window
 
-__all__ = ["CTRecords", "load", "naming_damage"]
+__all__ = ["CTRecords", "drawn_slices", "load", "naming_damage"]
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,8 @@ class CTRecords:
     @property
     def trained_on(self) -> tuple[str, ...]:
         """Ids of the cases that training batches are drawn from."""
-        cases = self.manifest.cases_of("train")
-        return tuple(case.case_id for case in cases if case.case_id not in self.training.leave_out)
+        drawn = drawn_slices(self.manifest, self.training.sampling, self.training.leave_out)
+        return tuple(case_id for case_id, slices in drawn.items() if slices)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -184,7 +184,8 @@ class CTRecords:
         """Training slices for calibrating a quantised file, every class among them.
 
         The groups of `Sampling` (slices whose rarest label is the same, and empty slices) take
-        turns; inside a group, slices are taken at equal distances.
+        turns; inside a group, slices are taken at equal distances. Slices without labels, which
+        would not be known to show every class, are left out.
 
         Args:
             slices: How many; fewer if the split has fewer.
@@ -195,13 +196,15 @@ class CTRecords:
         Raises:
             RecordError: If the split is empty or a shard is damaged.
         """
-        places = [
-            (case.case_id, index)
+        labels = {
+            (case.case_id, index): one
             for case in self.manifest.cases_of("train")
-            for index in range(case.slices)
-        ]
-        labels = [one for case in self.manifest.cases_of("train") for one in case.labels_per_slice]
-        chosen = {places[position] for position in _stratified(slice_groups(labels), slices)}
+            for index, one in enumerate(case.labels_per_slice)
+            if one != UNLABELLED
+        }
+        places = list(labels)
+        groups = slice_groups(list(labels.values()))
+        chosen = {places[position] for position in _stratified(groups, slices)}
         images = [example.image_hu for example in self._read("train", chosen)]
         return window(np.stack(images), self.spec)
 
@@ -274,8 +277,10 @@ def load(
         folder: The records folder.
         batch_size: Slices per batch.
         augmentation: How training slices are varied; None for not at all.
-        sampling: How often slices of each class are shown; None for the defaults of `Sampling`.
-        steps_per_epoch: Training batches per epoch; None for as many slices as the split has.
+        sampling: How often slices of each class, and slices without labels, are shown; None for
+            the defaults of `Sampling`, which leave the latter out.
+        steps_per_epoch: Training batches per epoch; None for as many slices as the split has to
+            draw from.
         seed: Seed of order, sampling and augmentation.
         leave_out: Training cases (ids) not to draw training batches from, such as one of
             `Manifest.folds`, about which a teacher is to stay honest.
@@ -286,7 +291,7 @@ def load(
 
     Raises:
         RecordError: If the manifest or a shard is missing, damaged or of another version, or if
-            `leave_out` names a case that is not in the training split, or all of them.
+            `leave_out` names a case that is not in the training split, or all that have labels.
         ValueError: If `batch_size` or `steps_per_epoch` is not positive.
 
     Example:
@@ -302,11 +307,12 @@ def load(
     manifest = Manifest.load(folder)
     _check_shards(manifest, folder, verify)
     left_out = _checked_leave_out(manifest, leave_out)
-    slices = manifest.slices_of("train") - sum(manifest.case(one).slices for one in left_out)
+    sampling = sampling or Sampling()
+    slices = sum(drawn_slices(manifest, sampling, left_out).values())
     plan = TrainingPlan(
         batch_size,
         steps_per_epoch or max(1, slices // batch_size),
-        sampling or Sampling(),
+        sampling,
         augmentation,
         seed,
         left_out,
@@ -314,15 +320,37 @@ def load(
     return CTRecords(folder, manifest, batch_size, plan)
 
 
+def drawn_slices(
+    manifest: Manifest, sampling: Sampling, leave_out: Collection[str] = ()
+) -> dict[str, int]:
+    """Number of slices of each training case that training batches are drawn from.
+
+    Args:
+        manifest: The records' manifest.
+        sampling: Whether slices without labels are among them.
+        leave_out: Cases that are not drawn from.
+
+    Returns:
+        Numbers by case id, 0 included; nothing for an empty split.
+    """
+    names = set(manifest.splits["train"]) - set(leave_out)
+    return {
+        case.case_id: case.slices - (0 if sampling.unlabelled_share else case.unlabelled_slices)
+        for case in manifest.cases
+        if case.case_id in names
+    }
+
+
 def _checked_leave_out(manifest: Manifest, leave_out: Collection[str]) -> frozenset[str]:
     if not leave_out:
         return frozenset()
     cases = {case.case_id for case in manifest.cases_of("train")}
+    with_masks = {case.case_id for case in manifest.cases_of("train") if case.mask is not None}
     unknown = sorted(set(leave_out) - cases)
-    if unknown or cases <= set(leave_out):
+    if unknown or with_masks <= set(leave_out):
         raise RecordError(
-            f"leave_out: expected some, not all, of the training cases {', '.join(sorted(cases))}. "
-            f"Received {', '.join(sorted(leave_out))}."
+            f"leave_out: expected some, not all, of the training cases "
+            f"{', '.join(sorted(with_masks))}. Received {', '.join(sorted(leave_out))}."
         )
     return frozenset(leave_out)
 

@@ -6,7 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Sampling", "expected_copies", "slice_groups"]
+from tfkd.volumes import IGNORE_LABEL
+
+__all__ = ["UNLABELLED", "Sampling", "expected_copies", "slice_groups"]
+
+# The labels of a slice of which no pixel has one; an empty slice, which is known to show none, has
+# an empty tuple.
+UNLABELLED = (IGNORE_LABEL,)
 
 
 @dataclass(frozen=True)
@@ -19,10 +25,16 @@ class Sampling:
     without. (Equal shares for all classes would show the rarest of many organs less often than no
     balancing at all.)
 
+    That is how the slices with labels share the epoch. Slices without any, from which only a
+    distillation can learn, are shown when `unlabelled_share` says so, each as often as the others.
+
     Args:
         empty_share: Share of slices without any foreground label, in [0, 1).
         max_copies: Limit on how often a slice is shown in an epoch as long as the split, on
             average; at least 1. What a small group of slices loses by it, the others gain.
+        unlabelled_share: Share of slices without labels, in [0, 1), on average over the batches;
+            without effect where there are none. They are shown no more often than `max_copies`
+            allows.
 
     Raises:
         ValueError: If a value is out of range.
@@ -30,10 +42,12 @@ class Sampling:
 
     empty_share: float = 0.1
     max_copies: float = 4.0
+    unlabelled_share: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.empty_share < 1:
-            raise ValueError(f"empty_share: expected [0, 1), received {self.empty_share}.")
+        for name in ("empty_share", "unlabelled_share"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected [0, 1), received {getattr(self, name)}.")
         if self.max_copies < 1:
             raise ValueError(f"max_copies: expected 1 or more, received {self.max_copies}.")
 
@@ -61,14 +75,31 @@ def expected_copies(
     """How often each slice is to be shown in an epoch, on average.
 
     Args:
-        labels_per_slice: Foreground labels of every slice.
+        labels_per_slice: Foreground labels of every slice, or `UNLABELLED`.
         total: Slices per epoch.
         sampling: The wanted shares.
 
     Returns:
-        (n,) float64 whose sum is `total`. Empty slices get nothing where `empty_share` is 0,
-        unless there are no others.
+        (n,) float64 whose sum is `total`. Empty slices get nothing where `empty_share` is 0, nor
+        slices without labels where `unlabelled_share` is 0, unless there are no others.
     """
+    known = np.array([labels != UNLABELLED for labels in labels_per_slice], bool)
+    if not known.any():
+        return np.full(len(known), total / len(known))
+    unknown = float(np.mean(~known))
+    share = min(sampling.unlabelled_share, sampling.max_copies * unknown)
+    copies = np.zeros(len(known))
+    labelled = [labels for labels in labels_per_slice if labels != UNLABELLED]
+    copies[known] = _balanced(labelled, (1 - share) * total, sampling)
+    if share:
+        copies[~known] = share * total / np.sum(~known)
+    return copies
+
+
+def _balanced(
+    labels_per_slice: Sequence[tuple[int, ...]], total: float, sampling: Sampling
+) -> np.ndarray:
+    """`expected_copies` of slices with labels."""
     counts = Counter(label for labels in labels_per_slice for label in labels)
     groups = slice_groups(labels_per_slice)
     names, sizes = np.unique(groups, return_counts=True)

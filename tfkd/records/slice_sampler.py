@@ -27,7 +27,7 @@ class TrainingPlan:
     Args:
         batch_size: Slices per batch.
         steps: Batches per epoch.
-        sampling: Shares of the classes.
+        sampling: Shares of the classes, and of slices without labels.
         augmentation: Variation of the slices, or None.
         seed: Seed of order, sampling and augmentation.
         leave_out: Ids of training cases that are not drawn from.

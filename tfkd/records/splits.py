@@ -26,6 +26,10 @@ class SplitPlan:
     Ids are full case ids or their numbers (``"volume-7"`` or ``"7"``). 0 or an empty list leaves
     a split empty on purpose.
 
+    A case without mask can only be trained on. Fractions are of the patients with masks; patients
+    without any join the training, and an unlabelled case of a validation or test patient is left
+    out.
+
     Raises:
         ValueError: If a fraction is out of range.
     """
@@ -64,22 +68,27 @@ def split_patients(
         ``{"train": case ids, "validation": ..., "test": ...}``, each in the source's order.
 
     Raises:
-        RecordError: If an id does not exist, if a patient would be in two splits, or if there
-            are too few patients for one in every wanted split.
+        RecordError: If an id does not exist, if a patient would be in two splits, if a validation
+            or test case has no mask, or if there are too few patients with masks for one in every
+            wanted split.
     """
     plan = plan or SplitPlan()
     ids = tuple(case.case_id for case in cases)
     patient_of = {case.case_id: case.patient_id for case in cases}
+    unlabelled = {case.case_id for case in cases if case.mask is None}
+    with_masks = {case.patient_id for case in cases if case.mask is not None}
     chosen: dict[str, set[str]] = {name: set() for name in SPLITS}
     for name in SPLITS:
         wanted = getattr(plan, name)
         if wanted is not None and not isinstance(wanted, int | float):
-            chosen[name] = {patient_of[select_case(one, ids)] for one in wanted}
+            listed = [select_case(one, ids) for one in wanted]
+            _check_masks(name, unlabelled.intersection(listed))
+            chosen[name] = {patient_of[case_id] for case_id in listed}
     _check_disjoint(chosen)
 
-    free = sorted(set(patient_of.values()) - set().union(*chosen.values()))
+    free = sorted(with_masks - set().union(*chosen.values()))
     random.Random(plan.seed).shuffle(free)
-    total = len(set(patient_of.values()))
+    total = len(with_masks)
     for name in ("test", "validation"):
         fraction = getattr(plan, name)
         if isinstance(fraction, int | float) and fraction > 0:
@@ -88,16 +97,32 @@ def split_patients(
             if not chosen[name]:
                 raise _too_few(name, total)
     if plan.train is None:
-        chosen["train"] = set(free)
-        if not free:
-            raise _too_few("train", total)
-    return {name: tuple(i for i in ids if patient_of[i] in chosen[name]) for name in SPLITS}
+        chosen["train"] = set(free) | (set(patient_of.values()) - with_masks)
+    if (plan.train is None or chosen["train"]) and not chosen["train"] & with_masks:
+        raise _too_few("train", total)
+    return {
+        name: tuple(
+            case_id
+            for case_id in ids
+            if patient_of[case_id] in chosen[name]
+            and (name == "train" or case_id not in unlabelled)
+        )
+        for name in SPLITS
+    }
+
+
+def _check_masks(split: str, unlabelled: set[str]) -> None:
+    if split != "train" and unlabelled:
+        raise RecordError(
+            f"split {split}: case {', '.join(sorted(unlabelled))} has no mask. Expected cases with "
+            f"masks, as there is nothing to compare with otherwise; leave it to the training."
+        )
 
 
 def _too_few(split: str, patients: int) -> RecordError:
     return RecordError(
-        f"split {split}: no patient is left for it. Expected at least one patient per wanted "
-        f"split, received {patients} in all. Lower the fractions, or set a split to 0."
+        f"split {split}: no patient is left for it. Expected at least one patient with a mask per "
+        f"wanted split, received {patients} in all. Lower the fractions, or set a split to 0."
     )
 
 

@@ -50,15 +50,15 @@ class Warp:
             fill_value=0.0 if fill is None else fill,
         )
 
-    def move_labels(self, masks: tf.Tensor) -> tf.Tensor:
-        """Warps masks (N, h, w) int32: nearest neighbours, and 0 outside."""
+    def move_labels(self, masks: tf.Tensor, fill: int = 0) -> tf.Tensor:
+        """Warps masks (N, h, w) int32: nearest neighbours, and `fill` outside."""
         masks = masks[..., None]
         if self.bend is not None:
             rows, columns = self._bent_grid(masks.shape[1:3])
             row, column = (tf.cast(tf.round(place), tf.int32) for place in (rows, columns))
-            return _pick(masks, row, column, 0)[..., 0]
+            return _pick(masks, row, column, fill)[..., 0]
         moved = keras.ops.image.affine_transform(
-            masks, self._transforms(masks.shape[1:3]), interpolation="nearest", fill_value=0
+            masks, self._transforms(masks.shape[1:3]), interpolation="nearest", fill_value=fill
         )
         return moved[..., 0]
 

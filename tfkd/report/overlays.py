@@ -15,7 +15,7 @@ from tfkd.report.evaluation import Evaluation
 from tfkd.report.outlines import Outline, outlines_of
 from tfkd.report.scoring import CaseFilesLike, read_case
 from tfkd.report.slice_choice import SliceWish, judged_row, slice_of, wished_slices
-from tfkd.volumes import Volume, read_volume
+from tfkd.volumes import IGNORE_LABEL, Volume, read_volume
 
 __all__ = ["OverlayFigure", "Panel", "make_overlays"]
 
@@ -146,9 +146,10 @@ def _figure(
     label = granted[0].label
     spacing = case.image.spacing_mm[1:]
     truth = case.truth.array[index]
+    shown = np.where(truth == IGNORE_LABEL, 0, truth)
     masks = {name: None if mask is None else mask[index] for name, mask in case.masks.items()}
     judged_mask = masks[judged.name]
-    present = truth > 0 if judged_mask is None else (truth > 0) | (judged_mask > 0)
+    present = shown > 0 if judged_mask is None else (shown > 0) | (judged_mask > 0)
     names = judged.table.label_names
     kinds = {"largest": "largest {}", "worst": f"worst error in {{}} by {judged.name}"}
     height, width = (n * mm for n, mm in zip(truth.shape, spacing, strict=True))
@@ -161,7 +162,7 @@ def _figure(
         size_mm=(width, height),
         view_mm=_view_of(present, spacing),
         image_uri=_grey_uri(case.image.array[index], window_hu),
-        truth=outlines_of(truth, spacing),
+        truth=outlines_of(shown, spacing),
         panels=tuple(
             _panel(name, mask, truth, label, len(names), spacing) for name, mask in masks.items()
         ),
@@ -178,7 +179,7 @@ def _panel(
 ) -> Panel:
     if mask is None:
         return Panel(name, None)
-    wrong = int((mask != truth).sum())
+    wrong = int(((mask != truth) & (truth != IGNORE_LABEL)).sum())
     dice = float(dice_per_class(truth, mask, num_classes)[label])
     return Panel(name, outlines_of(mask, spacing_mm_yx), wrong, dice)
 

@@ -17,7 +17,7 @@ from tfkd._version import __version__
 from tfkd.errors import GeometryError, RecordError
 from tfkd.metrics import DEFAULT_EMPTY, CaseTable, EmptyPolicy
 from tfkd.report.evaluation import Evaluation, ModelInfo, mask_file
-from tfkd.volumes import Volume, check_same_geometry, read_volume, write_volume
+from tfkd.volumes import IGNORE_LABEL, Volume, check_same_geometry, read_volume, write_volume
 
 __all__ = ["CaseFilesLike", "CasePaths", "evaluate", "read_case", "time_per_slice_ms"]
 
@@ -97,7 +97,8 @@ def evaluate(
 ) -> Evaluation:
     """Segments every case with `predictor` and compares each mask with the truth.
 
-    One volume is in memory at a time. Every slice counts, empty ones too.
+    One volume is in memory at a time. Every slice counts, empty ones too; voxels that the truth
+    marks with `IGNORE_LABEL` do not.
 
     Args:
         predictor: CT -> mask of the same shape, uint8 labels in [0, len(label_names)).
@@ -193,7 +194,7 @@ def _check_cases(cases: Sequence[CaseFilesLike]) -> None:
 
 
 def _check_truth(case: CaseFilesLike, truth: Volume, label_names: Sequence[str]) -> None:
-    highest = int(truth.array.max())
+    highest = int(truth.array.max(where=truth.array != IGNORE_LABEL, initial=0))
     if highest >= len(label_names):
         raise RecordError(
             f"Case {case.case_id}, {case.mask}: expected labels 0 to {len(label_names) - 1} "

@@ -14,10 +14,11 @@ from tfkd.volumes.preprocess import (
     window,
 )
 from tfkd.volumes.slices import SliceExample, iter_slices
-from tfkd.volumes.volume import FileGeometry, Volume, canonical_affine
+from tfkd.volumes.volume import IGNORE_LABEL, FileGeometry, Volume, canonical_affine
 
 __all__ = [
     "AIR_HU",
+    "IGNORE_LABEL",
     "FileGeometry",
     "PreprocessSpec",
     "SliceExample",

@@ -124,7 +124,7 @@ def fit_mask(
     few pixels is not lost to the organ around it, nor an organ to the background. (Taking the label
     nearest to the pixel's centre would shift the mask by half a native pixel against the image
     whenever the size is halved.) An empty mask stays empty; what covers less than half a new pixel
-    vanishes.
+    vanishes. `IGNORE_LABEL` is a label like any other here, and wins a tie: no class is made up.
 
     Args:
         mask: (Y, X) uint8 labels.

@@ -9,7 +9,10 @@ import numpy as np
 
 from tfkd.errors import GeometryError
 
-__all__ = ["FileGeometry", "Volume", "canonical_affine"]
+__all__ = ["IGNORE_LABEL", "FileGeometry", "Volume", "canonical_affine"]
+
+# A pixel of a mask with this value belongs to no class: nobody has said what it shows.
+IGNORE_LABEL = 255
 
 # Unit steps of the canonical axes in RAS+ millimetres: x grows to the patient's Left,
 # y to Posterior, z to Superior.
