@@ -22,6 +22,8 @@ MAY_IMPORT = {
     "inference": {"volumes"},
     "export": {"models", "inference"},
     "report": {"metrics", "inference"},
+    "training": {"models", "losses", "metrics", "records", "distillation"},
+    "comparison": {"training", "callbacks", "export", "report"},
 }
 TENSORFLOW_FREE = ("volumes", "inference", "metrics", "report")
 # Keras metrics and losses that live in a free package, and are loaded on first use.

@@ -15,6 +15,7 @@ __all__ = [
     "Volume",
     "__version__",
     "callbacks",
+    "comparison",
     "distillation",
     "errors",
     "export",
@@ -26,6 +27,7 @@ __all__ = [
     "read_volume",
     "records",
     "report",
+    "training",
     "volumes",
     "write_volume",
 ]

@@ -4,6 +4,7 @@ __all__ = [
     "ContractError",
     "ExportError",
     "GeometryError",
+    "PlanError",
     "RecordError",
     "TfkdError",
     "TrainingError",
@@ -29,6 +30,10 @@ class ContractError(TfkdError):
 
 class ExportError(TfkdError):
     """A model could not be converted, or the converted file does not do what the model does."""
+
+
+class PlanError(TfkdError):
+    """A plan of a comparison names something that does not exist, or asks for what cannot be."""
 
 
 class TrainingError(TfkdError):

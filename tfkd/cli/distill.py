@@ -13,6 +13,7 @@ from tfkd.cli.run_record import RUN_RECORD_NAME
 from tfkd.cli.strategy import is_chief, leaving_with_the_others, meet, start_strategy
 from tfkd.cli.training import TrainingConfig
 from tfkd.models import STUDENTS, TEACHERS
+from tfkd.training import load_network, parameter_count, ramped_weights
 
 if TYPE_CHECKING:
     import keras
@@ -78,14 +79,7 @@ def run(config: Config) -> None:
 
 
 def _distill(config: Config, strategy: "tf.distribute.Strategy") -> Path:
-    from tfkd.cli.training import (
-        build_network,
-        end_of_earlier,
-        fit,
-        load_data,
-        load_model,
-        parameter_count,
-    )
+    from tfkd.cli.training import build_network, end_of_earlier, fit, load_data
     from tfkd.distillation import FreezeCheck
 
     ended = end_of_earlier(config, "distill", strategy)
@@ -96,7 +90,7 @@ def _distill(config: Config, strategy: "tf.distribute.Strategy") -> Path:
         # Before the teachers, which draw from the seed too: a plain student starts from these
         # weights.
         student = build_network(config, data)
-        teachers = {path: load_model(path) for path in config.teacher}
+        teachers = {path: load_network(path) for path in config.teacher}
         distiller = _distiller(config, data, teachers, student)
     print(f"{student.name}: {parameter_count(student):,} weights")
     for teacher in teachers.values():
@@ -179,12 +173,7 @@ def _trained_on(teacher: Path) -> list[str]:
 def _ramped(config: Config, weights: list[float], steps_per_epoch: int) -> list[Any]:
     if config.ramp_epochs < 0:
         raise ConfigError(f"ramp_epochs: expected 0 or more, received {config.ramp_epochs}.")
-    steps = round(config.ramp_epochs * steps_per_epoch)
-    if not steps:
-        return list(weights)
-    from keras.optimizers.schedules import PolynomialDecay
-
-    return [PolynomialDecay(0.0, steps, end_learning_rate=weight) for weight in weights]
+    return ramped_weights(weights, round(config.ramp_epochs * steps_per_epoch))
 
 
 def _cached(distiller: "Distiller", data: "CTRecords", chief: bool) -> "CTRecords":

@@ -85,10 +85,10 @@ def _load(config: Config, manifest: "Manifest") -> "tuple[VolumePredictor, Model
         one_slice = LiteRTModel(config.model, threads=config.threads)
     else:
         start_tensorflow()
-        from tfkd.cli.training import load_model, parameter_count
         from tfkd.export import keras_logits, keras_predictor
+        from tfkd.training import load_network, parameter_count
 
-        model = load_model(config.model)
+        model = load_network(config.model)
         parameters = parameter_count(model)
         predictor = keras_predictor(model, manifest.spec, manifest.label_names)
         one_slice = keras_logits(model, 1)

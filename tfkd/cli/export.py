@@ -39,11 +39,11 @@ def run(config: Config) -> None:
     check_suffix(config.out, ".tflite")
     start_tensorflow()
     from tfkd import records
-    from tfkd.cli.training import load_model
     from tfkd.export import to_litert
+    from tfkd.training import load_network
 
     data = records.load(config.records)
-    student = load_model(config.student)
+    student = load_network(config.student)
     with naming(config.student):
         result = to_litert(
             student,

@@ -13,7 +13,17 @@ from tfkd.errors import TfkdError, TrainingInterrupted
 
 __all__ = ["main"]
 
-VERBS = ("prepare", "train", "distill", "evaluate", "export", "predict", "report", "demo")
+VERBS = (
+    "prepare",
+    "train",
+    "distill",
+    "evaluate",
+    "export",
+    "predict",
+    "report",
+    "compare",
+    "demo",
+)
 
 _EX_TEMPFAIL = 75  # of sysexits.h; os.EX_TEMPFAIL is not there on Windows
 

@@ -9,6 +9,7 @@ from tfkd.cli.strategy import leaving_with_the_others, start_strategy
 from tfkd.cli.training import TrainingConfig
 from tfkd.models import STUDENTS, TEACHERS
 from tfkd.records import Manifest
+from tfkd.training import parameter_count
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -38,7 +39,7 @@ def run(config: Config) -> None:
 
 
 def _train(config: Config, strategy: "tf.distribute.Strategy") -> Path:
-    from tfkd.cli.training import build_network, end_of_earlier, fit, load_data, parameter_count
+    from tfkd.cli.training import build_network, end_of_earlier, fit, load_data
     from tfkd.distillation import Distiller
 
     ended = end_of_earlier(config, "train", strategy)

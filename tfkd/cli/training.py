@@ -1,16 +1,15 @@
 """What `tfkd train` and `tfkd distill` share: the schedule, the logs and what is kept of a run."""
 
 import contextlib
-import math
 import sys
 import tempfile
-import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tfkd import training
 from tfkd.cli.config import (
     ConfigError,
     check_same_settings,
@@ -36,8 +35,6 @@ __all__ = [
     "end_of_earlier",
     "fit",
     "load_data",
-    "load_model",
-    "parameter_count",
 ]
 
 MODEL_NAME = "model.keras"
@@ -210,50 +207,7 @@ def _has_validation(data: "CTRecords") -> bool:
 
 def build_network(config: TrainingConfig, data: "CTRecords") -> "keras.Model":
     """The network that is trained, in the precision that is wished for."""
-    from tfkd.models import build
-
-    with _precision(config.precision):
-        return build(config.network, data.spec.input_shape, data.num_classes, config.width)
-
-
-@contextlib.contextmanager
-def _precision(policy: str) -> Iterator[None]:
-    """Layers that are made inside of the block have this policy."""
-    import keras
-
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
-def parameter_count(model: "keras.Model") -> int:
-    """Trainable weights, as papers count them: without the running statistics."""
-    return sum(math.prod(weight.shape) for weight in model.trainable_weights)
-
-
-def load_model(path: Path) -> "keras.Model":
-    """A saved Keras model.
-
-    Raises:
-        FileNotFoundError: If the file is not there.
-        ValueError: If it is no model, or one with layers that Keras does not know.
-    """
-    import keras
-
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: expected a Keras model file, found none.")
-    expected = f"{path}: expected a model saved by Keras 3 (.keras)"
-    if path.suffix == ".keras" and not zipfile.is_zipfile(path):
-        raise ValueError(f"{expected}, which is a zip archive. The file is none, or damaged.")
-    try:
-        return keras.saving.load_model(path, compile=False)
-    except (ValueError, OSError, KeyError, TypeError) as error:
-        # Keras appends all that it knows of a class that it cannot find.
-        reason = str(error).split("Full object config")[0].strip()
-        raise ValueError(f"{expected}: {reason}") from error
+    return training.build_network(config.network, data, config.width, config.precision)
 
 
 def fit(
@@ -303,7 +257,9 @@ def fit(
         position = checkpoint.position if resumed else None
         record = RunRecord(out, command, config, data, teachers or {}, position)
         write_config(config, command, config_path(out))
-        _compile(trained, data, config)
+        training.compile_for_training(
+            trained, data, config.epochs, config.learning_rate, ema=config.ema, xla=config.xla
+        )
         best = BestStudent(out, kept, patience=config.early_stopping)
         shared = _shared(trained, data, config)
         history = fit_resumable(
@@ -336,16 +292,10 @@ def _keep(
 ) -> None:
     """Writes the record and the last network."""
     from tfkd.callbacks import save_network
-    from tfkd.models import as_float32
 
-    network = as_float32(kept)
-    if config.recalibrate:
-        from tfkd.distillation import recalibrate_batchnorm
-
-        # The epoch after the last, which is the same in a resumed run.
-        recalibrate_batchnorm(network, data.stream(config.epochs), data.steps_per_epoch)
+    network = training.finished_network(kept, data, config.epochs, recalibrate=config.recalibrate)
     # The model last: where it lies, the run is finished.
-    record.finish(network, parameter_count(network), epochs, best)
+    record.finish(network, training.parameter_count(network), epochs, best)
     save_network(network, config.out / MODEL_NAME)
 
 
@@ -362,26 +312,6 @@ def _verbosity(chief: bool) -> str | int:
     if not chief:
         return 0
     return "auto" if sys.stdout.isatty() else 2
-
-
-def _compile(trained: "keras.Model", data: "CTRecords", config: TrainingConfig) -> None:
-    import keras
-
-    from tfkd.losses import FocalDice
-    from tfkd.metrics import SliceDice
-
-    steps = data.steps_per_epoch * config.epochs
-    schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps, alpha=1e-3)
-    averaging = {} if config.ema is None else {"use_ema": True, "ema_momentum": config.ema}
-    with trained.distribute_strategy.scope():
-        trained.compile(
-            optimizer=keras.optimizers.Adam(schedule, **averaging),
-            loss=FocalDice(),
-            metrics=[SliceDice(data.num_classes)],
-            jit_compile=config.xla,
-        )
-        # Otherwise the first step makes the optimizer's variables, and TensorFlow traces it twice.
-        trained.optimizer.build(trained.trainable_variables)
 
 
 def _callbacks(

@@ -1,0 +1,38 @@
+"""Where a row was made, in words that name no host."""
+
+import os
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from tfkd._version import __version__
+
+__all__ = ["circumstances"]
+
+
+def circumstances() -> dict[str, Any]:
+    """Machine, versions and date, for a row: times are compared on equal machines only."""
+    import tensorflow as tf
+
+    words = f"{platform.system()} {platform.machine()}, {_cores()} CPU cores"
+    for gpu in tf.config.list_physical_devices("GPU"):
+        details = tf.config.experimental.get_device_details(gpu)
+        words += f", {details.get('device_name', 'GPU')}"
+    versions = {"tfkd": __version__, "python": platform.python_version()}
+    for name in ("tensorflow", "keras", "numpy", "ai-edge-litert"):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:  # under another name, such as tensorflow-cpu
+            versions[name] = "unknown"
+    return {
+        "machine": words,
+        "versions": versions,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # not on macOS or Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,121 @@
+"""Teachers and students of a plan."""
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tfkd.comparison.keys import as_table, check_known, typed_fields
+from tfkd.comparison.settings import Settings
+from tfkd.errors import PlanError
+from tfkd.models import STUDENTS, TEACHERS
+from tfkd.volumes import sha256_of
+
+__all__ = ["Network"]
+
+_OWN = ("network", "width", "options")
+_OF_TEACHERS = ("file", "sha256", "seed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A network of a plan and how it is trained.
+
+    Attributes:
+        name: Its name in the plan.
+        settings: How it is trained.
+        network: Name of the network, see `tfkd.models.build`; empty for a teacher from a file.
+        width: Factor on its channels.
+        options: What that network takes besides, such as `{"weights": "imagenet"}`.
+        file: A trained teacher, `.keras`.
+        sha256: Checksum of that file, so that its rows are known where it is not.
+        seed: Seed of a teacher.
+    """
+
+    name: str
+    settings: Settings
+    network: str = ""
+    width: float = 1.0
+    options: Mapping[str, Any]
+    file: str | None = None
+    sha256: str | None = None
+    seed: int = 0
+
+    @classmethod
+    def parse(cls, where: str, name: str, table: Any, training: Settings, teacher: bool) -> Any:
+        """Reads a table of a plan.
+
+        Args:
+            where: Place in the plan, for errors.
+            name: Name of the teacher or student.
+            table: What the plan says of it.
+            training: The plan's settings, which own ones override.
+            teacher: Whether it is a teacher.
+
+        Raises:
+            PlanError: If a key or the network is unknown, or a value cannot be.
+        """
+        given = as_table(where, table)
+        known = _OWN + (_OF_TEACHERS if teacher else ())
+        for key in given:
+            check_known(where, key, known + Settings.names())
+        if isinstance(given.get("file"), Path):
+            given["file"] = str(given["file"])
+        options = as_table(f"{where} options", given.pop("options", {}))
+        own = {key: given.pop(key) for key in known if key in given}
+        fields = typed_fields(where, own, cls)
+        if ("file" in fields) == ("network" in fields):
+            expected = "either a `network` or the `file` of one" if teacher else "a `network`"
+            raise PlanError(f"{where}: expected {expected}. Received {sorted(fields) or 'none'}.")
+        if "network" in fields:
+            fields["network"] = _network(where, fields["network"])
+        settings = training.updated(where, given)
+        return cls(name=name, settings=settings, options=options, **fields)
+
+    def check_options(self, where: str) -> None:
+        """Raises a `PlanError` if the network does not take an option; imports Keras."""
+        if not self.options:
+            return
+        package = "teachers" if self.network in TEACHERS else "students"
+        builder = getattr(importlib.import_module(f"tfkd.models.{package}"), self.network)
+        known = list(inspect.signature(builder).parameters)[3:]
+        for key in self.options:
+            check_known(f"{where} options", key, known, f"option of {self.network}")
+
+    def identity(self, *, distilled: bool = False) -> dict[str, Any]:
+        """What determines the network that a training gives, besides data and seed.
+
+        Raises:
+            PlanError: If it is a file that is not there, and no checksum is given.
+        """
+        if self.file is not None:
+            return {"file": self.sha256 or self._checksum(Path(self.file))}
+        return {
+            "network": self.network,
+            "width": self.width,
+            "options": dict(self.options),
+            "settings": self.settings.identity(distilled=distilled),
+        }
+
+    def _checksum(self, path: Path) -> str:
+        if not path.is_file():
+            raise PlanError(
+                f"[teachers.{self.name}] file: {path} is not there. Bring it, or give its "
+                "`sha256` too, by which rows made elsewhere are known."
+            )
+        return sha256_of(path)
+
+
+def _network(where: str, name: str) -> str:
+    """The network's own way of writing its name."""
+    plain = {_plain(known): known for known in TEACHERS + STUDENTS}
+    if _plain(name) not in plain:
+        check_known(f"{where} network", name, TEACHERS + STUDENTS, "network")
+    return plain[_plain(name)]
+
+
+def _plain(name: str) -> str:
+    """As `tfkd.models.build` compares names."""
+    return name.casefold().replace("-", "").replace("_", "").replace("+", "plus")

@@ -1,0 +1,92 @@
+"""How a row of the comparison is trained."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from tfkd.comparison.keys import typed_fields
+from tfkd.errors import PlanError
+
+__all__ = ["Settings"]
+
+# How a result is computed, and not what comes of it (but for rounding): no part of an identity.
+_HOW = ("xla", "checkpoint_minutes")
+
+# A setting that is added here later is left out of an identity at its default value, so that the
+# rows that were made before it keep theirs.
+_ADDED_LATER: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Settings of one training.
+
+    Attributes:
+        epochs: Number of epochs, all of which are trained.
+        steps_per_epoch: Steps of an epoch; about one look at every slice for None.
+        batch_size: Slices per step.
+        learning_rate: Adam's learning rate, falling along a cosine.
+        augment: Whether slices are varied at random.
+        precision: What the network computes in while it is trained.
+        ema: Momentum of a moving average of the weights, which is kept in their place.
+        recalibrate: Whether batch normalisation takes its statistics anew at the end.
+        keep: Which network is scored: that of the last epoch, or of the best validation Dice, for
+            which every epoch is validated.
+        cache_teacher: Whether the teachers run once per slice instead of in every step.
+        xla: Whether the whole step is compiled with XLA.
+        checkpoint_minutes: Most minutes that a kill can lose.
+    """
+
+    epochs: int = 30
+    steps_per_epoch: int | None = None
+    batch_size: int = 8
+    learning_rate: float = 2e-3
+    augment: bool = True
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    ema: float | None = None
+    recalibrate: bool = False
+    keep: Literal["last", "best"] = "last"
+    cache_teacher: bool = True
+    xla: bool = False
+    checkpoint_minutes: float = 5.0
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Names of the settings."""
+        return tuple(field.name for field in dataclasses.fields(cls))
+
+    def updated(self, where: str, given: Mapping[str, Any]) -> Self:
+        """These settings with others in the place of some.
+
+        Args:
+            where: Place in the plan, for errors.
+            given: Values by name.
+
+        Raises:
+            PlanError: If a value is of another type or out of range.
+        """
+        settings = dataclasses.replace(self, **typed_fields(where, given, type(self)))
+        for name in ("epochs", "steps_per_epoch", "batch_size", "learning_rate"):
+            value = getattr(settings, name)
+            if value is not None and value <= 0:
+                raise PlanError(f"{where} {name}: expected a positive number. Received {value}.")
+        if settings.ema is not None and not 0 < settings.ema < 1:
+            raise PlanError(f"{where} ema: expected a number between 0 and 1. Received {self.ema}.")
+        if settings.checkpoint_minutes < 0:
+            raise PlanError(f"{where} checkpoint_minutes: expected at least 0.")
+        return settings
+
+    def identity(self, *, distilled: bool) -> dict[str, Any]:
+        """What determines the result, for the identity of a row.
+
+        Args:
+            distilled: Whether there is a teacher, whose cache then counts.
+        """
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        left_out = {*_HOW, *(() if distilled else ("cache_teacher",))}
+        return {
+            name: value
+            for name, value in dataclasses.asdict(self).items()
+            if name not in left_out and not (name in _ADDED_LATER and value == defaults[name])
+        }

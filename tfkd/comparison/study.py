@@ -1,0 +1,198 @@
+"""A comparison under way: what is done, what is missing, and the making of it."""
+
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tfkd.comparison.jobs import Job, jobs_of
+from tfkd.comparison.plan import Plan
+from tfkd.comparison.row_file import RowFile
+from tfkd.comparison.run_lock import run_lock
+from tfkd.comparison.table import Table, table_of
+from tfkd.comparison.table_files import write_table
+from tfkd.comparison.time_left import duration_text, seconds_left
+from tfkd.errors import TrainingError
+from tfkd.records.manifest import Manifest
+
+if TYPE_CHECKING:
+    from tfkd.comparison.workshop import Workshop
+
+__all__ = ["Study"]
+
+ROWS_NAME = "rows.jsonl"
+
+_LOOK_AGAIN_S = 15.0
+
+
+class Study:
+    """A plan, the folder of its runs, and the file of its rows.
+
+    Several processes, on machines that share the folder, may run the same study at once; each run
+    is made by one of them.
+
+    Args:
+        plan: The plan.
+        folder: Folder of the runs.
+        rows: File of finished runs; `rows.jsonl` in the folder by default. The table lies beside.
+        say: Called with each line of progress.
+        verbose: How `fit` tells of itself, as in `keras.Model.fit`.
+        progress_bar: Gives, for a title, a context with a function `progress(done, total, text)`.
+
+    Raises:
+        PlanError: If the plan names what does not exist.
+        RecordError: If the records cannot be read.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        folder: str | Path,
+        rows: str | Path | None = None,
+        *,
+        say: Callable[[str], None] | None = None,
+        verbose: int | str = 2,
+        progress_bar: Callable[[str], AbstractContextManager[Any]] | None = None,
+    ) -> None:
+        self.plan = plan
+        self.folder = Path(folder)
+        self.rows = RowFile(rows if rows is not None else self.folder / ROWS_NAME)
+        self.manifest = Manifest.load(plan.records)
+        plan.check()
+        self.jobs = jobs_of(plan, self.manifest)
+        self._say = say or _to_standard_output
+        self._verbose = verbose
+        self._progress_bar = progress_bar
+        self._failed: dict[str, str] = {}
+
+    def missing(self) -> list[Job]:
+        """Runs of the plan that have no row yet, each once."""
+        done = self.rows.read()
+        return [job for job in _each_once(self.jobs) if job.identity not in done]
+
+    def table(self) -> Table:
+        """The table of the rows that there are."""
+        return table_of(self.jobs, self.rows.read(), self.manifest.label_names)
+
+    def write_table(self, folder: str | Path | None = None) -> list[Path]:
+        """Writes `table.csv`, `table.md` and `table.html` beside the rows, or into a folder."""
+        return write_table(self.table(), Path(folder) if folder else self.rows.path.parent)
+
+    def outlook(self) -> list[str]:
+        """What is done and what would run, one line each."""
+        done = self.rows.read()
+        lines = [
+            f"{'done   ' if job.identity in done else 'missing'}  {job.title}"
+            for job in _each_once(self.jobs)
+        ]
+        missing = self.missing()
+        total = len(_each_once(self.jobs))
+        left = duration_text(seconds_left(missing, self._finished())) if missing else "all done"
+        return [*lines, f"{total - len(missing)} of {total} done; {left}"]
+
+    def run(self) -> Table:
+        """Makes every missing run, writes the table after each, and waits for other processes'.
+
+        Returns:
+            The table.
+
+        Raises:
+            TrainingInterrupted: Upon SIGTERM, with the state saved; call again to go on.
+            TrainingError: In the end, if some runs failed; the others are done.
+        """
+        from tfkd.comparison.workshop import Workshop
+
+        workshop = Workshop(
+            self.plan,
+            self.manifest,
+            self.folder,
+            verbose=self._verbose,
+            progress_bar=self._progress_bar,
+        )
+        self._failed = {}
+        if missing := self.missing():
+            workshop.check(missing)
+        waiting = False
+        while pending := self._pending(workshop):
+            if any([self._try(job, workshop) for job in pending]):
+                waiting = False
+                continue
+            if not any(self._is_possible(job, workshop) for job in pending):
+                break
+            if not waiting:
+                self._say(f"{len(pending)} runs are being made by other processes; waiting")
+            waiting = True
+            time.sleep(_LOOK_AGAIN_S)
+        self.write_table()
+        if self._failed:
+            raise TrainingError(
+                f"{len(self._failed)} runs failed: "
+                f"{'; '.join(f'{run}: {why}' for run, why in self._failed.items())}"
+            )
+        return self.table()
+
+    def _pending(self, workshop: "Workshop") -> list[Job]:
+        """Missing runs, after the teachers that they need and that are not on this machine."""
+        missing = [job for job in self.missing() if job.title not in self._failed]
+        needed = [
+            teacher
+            for job in missing
+            for teacher in job.taught_by
+            if not workshop.is_trained(teacher) and teacher.title not in self._failed
+        ]
+        return sorted(_each_once([*missing, *needed]), key=lambda job: job.kind != "teacher")
+
+    def _is_possible(self, job: Job, workshop: "Workshop") -> bool:
+        """Whether it may still be made: not so if a teacher's training failed."""
+        return all(
+            workshop.is_trained(one) or one.title not in self._failed for one in job.taught_by
+        )
+
+    def _try(self, job: Job, workshop: "Workshop") -> bool:
+        """Makes a run if no other process has it, and its teachers are there."""
+        if not all(workshop.is_trained(one) for one in job.taught_by):
+            return False
+        with run_lock(self.folder / job.folder) as ours:
+            if not ours:
+                return False
+            known = job.identity in self.rows.read()
+            if known and (job.kind != "teacher" or workshop.is_trained(job)):
+                return True  # made by another process meanwhile
+            self._announce(job)
+            try:
+                if known:
+                    workshop.train(job)
+                else:
+                    self.rows.append(workshop.make_row(job))
+            except TrainingError as error:
+                self._failed[job.title] = str(error)
+                self._say(f"{job.title} failed: {error}")
+                return True
+        self.write_table()
+        return True
+
+    def _announce(self, job: Job) -> None:
+        total, missing = len(_each_once(self.jobs)), self.missing()
+        left = duration_text(seconds_left(missing, self._finished()))
+        known = job.identity not in {one.identity for one in missing}
+        number = "again" if known else f"{total - len(missing) + 1} of {total}"
+        self._say(f"{number}: {job.title}; {left}")
+
+    def _finished(self) -> list[tuple[Job, dict[str, Any]]]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # said before
+            rows = self.rows.read()
+        return [(job, rows[job.identity]) for job in _each_once(self.jobs) if job.identity in rows]
+
+
+def _each_once(jobs: Sequence[Job]) -> list[Job]:
+    """Two students of the same settings are one run."""
+    return list({job.identity: job for job in reversed(jobs)}.values())[::-1]
+
+
+def _to_standard_output(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

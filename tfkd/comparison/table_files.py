@@ -1,0 +1,30 @@
+"""The table as files."""
+
+from pathlib import Path
+
+from tfkd.comparison.csv_table import csv_table
+from tfkd.comparison.markdown import markdown_table
+from tfkd.comparison.table import Table
+from tfkd.volumes import atomic_path
+
+__all__ = ["write_table"]
+
+
+def write_table(table: Table, folder: Path) -> list[Path]:
+    """Writes `table.csv` and `table.md`.
+
+    Args:
+        table: The table.
+        folder: Where to.
+
+    Returns:
+        The files.
+    """
+    texts = {
+        "table.csv": csv_table(table),
+        "table.md": markdown_table(table),
+    }
+    for name, text in texts.items():
+        with atomic_path(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return [folder / name for name in texts]

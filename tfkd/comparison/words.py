@@ -1,0 +1,134 @@
+"""The table's cells and notes as people read them."""
+
+import math
+
+from tfkd.comparison.paired_test import FEWEST
+from tfkd.comparison.table import SMALLEST_GAP, Line, Table
+from tfkd.report.numbers import MISSING, bytes_text, count_text, dice_text, time_text
+
+__all__ = ["headings", "notes", "p_text", "spread_text", "words_of"]
+
+
+def headings(table: Table) -> list[str]:
+    """The columns' names, in the order of `words_of`."""
+    return [
+        "network",
+        "method",
+        "teacher",
+        "seeds",
+        "Dice",
+        "points",
+        "gap closed",
+        "p",
+        *table.label_names,
+        "weights",
+        "steps",
+        "ms/step",
+        "int8 file",
+        "ms/slice",
+    ]
+
+
+def words_of(line: Line) -> list[str]:
+    """A line's cells, as many as there are headings."""
+    labels = [
+        spread_text(mean, sd) for mean, sd in zip(line.label_means, line.label_sds, strict=True)
+    ]
+    return [
+        line.network,
+        line.method,
+        line.teachers or MISSING,
+        seeds_text(line),
+        spread_text(line.mean, line.sd),
+        MISSING if math.isnan(line.points) else f"{line.points:+.1f}",
+        gap_text(line),
+        p_text(line),
+        *labels,
+        count_text(line.parameters),
+        MISSING if line.steps is None else f"{line.steps:,}",
+        time_text(line.ms_per_step),
+        "failed" if line.int8_error else bytes_text(line.int8_bytes),
+        time_text(line.int8_ms),
+    ]
+
+
+def spread_text(mean: float, sd: float) -> str:
+    """`0.742 ± 0.011`; the mean alone for one seed."""
+    return dice_text(mean) if math.isnan(sd) else f"{dice_text(mean)} ± {dice_text(sd)}"
+
+
+def seeds_text(line: Line) -> str:
+    """How many seeds are in, and of how many while some are missing."""
+    if line.is_complete:
+        return str(len(line.seeds))
+    return f"{len(line.seeds_done)} of {len(line.seeds)}"
+
+
+def gap_text(line: Line) -> str:
+    """The share of the gap closed; the reason where there is none."""
+    if line.kind != "distilled":
+        return MISSING
+    return line.gap_note if math.isnan(line.gap_closed) else f"{100 * line.gap_closed:.0f} %"
+
+
+def p_text(line: Line) -> str:
+    """The p-value, or how few patients there are for one."""
+    if line.test is None:
+        return MISSING
+    if line.test.p is None:
+        return f"n = {line.test.n}"
+    return "< 0.001" if line.test.p < 0.001 else f"{line.test.p:.3f}"
+
+
+def notes(table: Table) -> list[str]:
+    """What the numbers are, and what is to be kept in mind."""
+    threads = {line.int8_threads for line in table.lines if line.int8_threads}
+    patients = "the test patients" if table.patients is None else f"{table.patients} test patients"
+    said = [
+        f"Dice: whole volumes of {patients}, mean over the labels of the mean over the patients; "
+        "mean ± standard deviation over the seeds. A label that is in neither truth nor mask of a "
+        "patient is left out.",
+        "points: hundredths of Dice over the plain student. gap closed: (method − plain) / "
+        f"(teacher − plain), where the teacher is at least {SMALLEST_GAP:g} point above. Both are "
+        "from the seeds that method and plain student have.",
+        _test_note(table),
+        "weights: trainable ones. ms/step: median training step without the first epoch; "
+        f"ms/slice: median of the int8 file at batch 1, {_threads(threads)}.",
+    ]
+    if len(table.machines) == 1:
+        said.append(f"Made on {table.machines[0]}.")
+    elif table.machines:
+        said.append(
+            f"Made on different machines ({'; '.join(table.machines)}): times of different ones "
+            "cannot be compared."
+        )
+    unfinished = [line for line in table.lines if not line.is_complete]
+    if unfinished:
+        missing = sum(len(line.seeds) - len(line.seeds_done) for line in unfinished)
+        said.append(f"Not finished: {missing} runs are missing.")
+    said += [
+        f"{line.network}, {line.method}: no int8 file; {line.int8_error}"
+        for line in table.lines
+        if line.int8_error
+    ]
+    return said
+
+
+def _test_note(table: Table) -> str:
+    text = (
+        "p: Wilcoxon's signed-rank test, two-sided, of the patients' mean Dice over the seeds, "
+        "method against plain; not corrected for the number of methods."
+    )
+    tests = [line.test for line in table.lines if line.test is not None]
+    numbers = sorted({test.n for test in tests if test.p is not None})
+    if numbers:
+        text += f" n = {', '.join(map(str, numbers))} patients."
+    if any(test.p is None for test in tests):
+        text += f" With fewer than {FEWEST} patients it cannot fall below 0.05, and is not given."
+    return text
+
+
+def _threads(threads: set[int]) -> str:
+    if not threads:
+        return "not measured"
+    return ", ".join(f"{n} thread{'s' if n > 1 else ''}" for n in sorted(threads))
