@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pytest
 
-from tests.models import check_network
+from tests.models import network_checks
 from tfkd.models import (
     ENet,
     ESPNet,
@@ -13,8 +13,10 @@ from tfkd.models import (
     ResNet18,
     UNet,
     UNetPlusPlus,
+    check_network,
     count_macs,
 )
+from tfkd.models.arguments import WIDTH_RANGE
 
 NETWORKS = {
     # network: (channels, trainable parameters, multiply-accumulates at 384 x 384, low and high
@@ -40,25 +42,26 @@ STRIDES = {
 }
 
 CHECKS = [
-    check_network.check_shapes,
-    check_network.check_layers,
-    check_network.check_initial_logits,
-    check_network.check_mixed_precision,
-    check_network.check_every_weight_trains,
-    check_network.check_xla,
-    check_network.check_litert,
+    network_checks.check_layers,
+    network_checks.check_initial_logits,
+    network_checks.check_mixed_precision,
+    network_checks.check_every_weight_trains,
+    network_checks.check_stock_layers,
+    network_checks.check_litert,
+    network_checks.check_int8,
 ]
+
+
+@pytest.mark.parametrize("build", NETWORKS)
+def test_keeps_what_is_promised(build):
+    shapes = ((32, 96, 5), (64, 64, 2))
+    check_network(build, input_shapes=shapes, num_classes=4, widths=(WIDTH_RANGE[0], 0.25))
 
 
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("build", NETWORKS)
 def test_network(build, check):
     check(build)
-
-
-@pytest.mark.parametrize("build", NETWORKS)
-def test_saving(build, tmp_path):
-    check_network.check_saving(build, tmp_path)
 
 
 @pytest.mark.parametrize("build", NETWORKS)
@@ -71,7 +74,7 @@ def test_published_size(build):
     assert model.get_layer("tap_low").output.shape[1:] == (192, 192, low)
     assert model.get_layer("tap_high").output.shape[1:] == (48, 48, high)
     assert model.output_shape == (None, 384, 384, 2)
-    assert check_network.small(build).count_params() < counted / 10
+    assert network_checks.small(build).count_params() < counted / 10
 
 
 @pytest.mark.parametrize("build", NETWORKS)

@@ -6,8 +6,8 @@ import pytest
 from keras import layers
 
 from tests.distillation.networks import network
-from tests.models.check_network import batch_norms, slices
-from tfkd.models import ENet, MobileNetV2, RAUNet, UNet, as_float32, fingerprint
+from tests.models.network_checks import batch_norms, slices
+from tfkd.models import ENet, ESPNet, MobileNetV2, PSPNet, RAUNet, UNet, as_float32, fingerprint
 
 SHAPE, CLASSES, SMALL = (32, 32, 1), 3, 0.05
 
@@ -31,7 +31,7 @@ def built_under(policy: str, build) -> keras.Model:
     return model
 
 
-@pytest.mark.parametrize("build", [UNet, RAUNet, ENet, MobileNetV2])
+@pytest.mark.parametrize("build", [UNet, RAUNet, PSPNet, ENet, ESPNet, MobileNetV2])
 def test_equals_the_network_built_in_float32(build, tmp_path):
     mixed = built_under("mixed_float16", build)
     clone = as_float32(mixed)

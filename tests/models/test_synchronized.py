@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from tests.models.check_network import batch_norms
+from tests.models.network_checks import batch_norms
 from tfkd.models import ENet
 
 CODE = """

@@ -23,6 +23,7 @@ __all__ = [
     "UNetPlusPlus",
     "as_float32",
     "build",
+    "check_network",
     "count_macs",
     "fingerprint",
     "with_taps",
@@ -31,6 +32,7 @@ __all__ = [
 _HOME = {
     "TAPS": "tfkd.models.taps",
     "as_float32": "tfkd.models.precision",
+    "check_network": "tfkd.models.checking",
     "count_macs": "tfkd.models.macs",
     "with_taps": "tfkd.models.taps",
     **{name: "tfkd.models.teachers" for name in TEACHERS},

@@ -135,9 +135,14 @@ def _linear(
 
 
 def _join(features: list[keras.KerasTensor], name: str) -> keras.KerasTensor:
-    """Concatenation of features of one size, BatchNorm, PReLU."""
-    joined = layers.Concatenate(name=f"{name}_concat")(features)
-    return prelu(batch_norm(joined, f"{name}_bn"), f"{name}_prelu")
+    """Features of one size, each with BatchNorm, concatenated, PReLU.
+
+    The same as BatchNorm of all together, but in int8 the features of a concatenation share one
+    scale, and so does what average pooling takes and gives: the slice itself would get the scale of
+    the deep features that it is joined with, and be cut off where theirs ends.
+    """
+    scaled = [batch_norm(x, f"{name}_bn{index}") for index, x in enumerate(features, start=1)]
+    return prelu(layers.Concatenate(name=f"{name}_concat")(scaled), f"{name}_prelu")
 
 
 def _enlarge(x: keras.KerasTensor, channels: int, name: str) -> keras.KerasTensor:
