@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tfkd.comparison.keys import as_table, check_known, typed_fields
 from tfkd.comparison.settings import Settings
@@ -44,7 +44,7 @@ class Network:
     seed: int = 0
 
     @classmethod
-    def parse(cls, where: str, name: str, table: Any, training: Settings, teacher: bool) -> Any:
+    def parse(cls, where: str, name: str, table: Any, training: Settings, teacher: bool) -> Self:
         """Reads a table of a plan.
 
         Args:

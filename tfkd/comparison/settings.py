@@ -72,7 +72,9 @@ class Settings:
             if value is not None and value <= 0:
                 raise PlanError(f"{where} {name}: expected a positive number. Received {value}.")
         if settings.ema is not None and not 0 < settings.ema < 1:
-            raise PlanError(f"{where} ema: expected a number between 0 and 1. Received {self.ema}.")
+            raise PlanError(
+                f"{where} ema: expected a number between 0 and 1. Received {settings.ema}."
+            )
         if settings.checkpoint_minutes < 0:
             raise PlanError(f"{where} checkpoint_minutes: expected at least 0.")
         return settings

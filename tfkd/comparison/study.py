@@ -13,7 +13,6 @@ from tfkd.comparison.plan import Plan
 from tfkd.comparison.row_file import RowFile
 from tfkd.comparison.run_lock import run_lock
 from tfkd.comparison.table import Table, table_of
-from tfkd.comparison.table_files import write_table
 from tfkd.comparison.time_left import duration_text, seconds_left
 from tfkd.errors import TrainingError
 from tfkd.records.manifest import Manifest
@@ -79,6 +78,9 @@ class Study:
 
     def write_table(self, folder: str | Path | None = None) -> list[Path]:
         """Writes `table.csv`, `table.md` and `table.html` beside the rows, or into a folder."""
+        # Not before: matplotlib and Jinja2 take a moment to load, which `tfkd --help` has not.
+        from tfkd.comparison.table_files import write_table
+
         return write_table(self.table(), Path(folder) if folder else self.rows.path.parent)
 
     def outlook(self) -> list[str]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tfkd.comparison.csv_table import csv_table
+from tfkd.comparison.html import html_page
 from tfkd.comparison.markdown import markdown_table
 from tfkd.comparison.table import Table
 from tfkd.volumes import atomic_path
@@ -11,7 +12,7 @@ __all__ = ["write_table"]
 
 
 def write_table(table: Table, folder: Path) -> list[Path]:
-    """Writes `table.csv` and `table.md`.
+    """Writes `table.csv`, `table.md` and `table.html`.
 
     Args:
         table: The table.
@@ -23,6 +24,7 @@ def write_table(table: Table, folder: Path) -> list[Path]:
     texts = {
         "table.csv": csv_table(table),
         "table.md": markdown_table(table),
+        "table.html": html_page(table),
     }
     for name, text in texts.items():
         with atomic_path(folder / name) as temporary:

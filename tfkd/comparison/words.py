@@ -6,7 +6,7 @@ from tfkd.comparison.paired_test import FEWEST
 from tfkd.comparison.table import SMALLEST_GAP, Line, Table
 from tfkd.report.numbers import MISSING, bytes_text, count_text, dice_text, time_text
 
-__all__ = ["headings", "notes", "p_text", "spread_text", "words_of"]
+__all__ = ["headings", "notes", "p_text", "spread_text", "summary", "words_of"]
 
 
 def headings(table: Table) -> list[str]:
@@ -78,6 +78,27 @@ def p_text(line: Line) -> str:
     if line.test.p is None:
         return f"n = {line.test.n}"
     return "< 0.001" if line.test.p < 0.001 else f"{line.test.p:.3f}"
+
+
+def summary(table: Table) -> list[tuple[str, str, str]]:
+    """For each student, its best method: (heading, figure, explanation)."""
+    cards = []
+    for network in dict.fromkeys(line.network for line in table.lines if line.kind == "distilled"):
+        lines = [
+            line
+            for line in table.lines
+            if line.kind == "distilled" and line.network == network and not math.isnan(line.points)
+        ]
+        if not lines:
+            continue
+        best = max(lines, key=lambda line: line.points)
+        by = f"{best.method} ← {best.teachers}"
+        closed = "" if math.isnan(best.gap_closed) else f", {gap_text(best)} of the gap closed"
+        said = f"{by}, Dice {spread_text(best.mean, best.sd)}{closed}"
+        if not best.is_complete:
+            said += f"; {seeds_text(best)} seeds"
+        cards.append((f"{network}, best method", f"{best.points:+.1f} points", said))
+    return cards
 
 
 def notes(table: Table) -> list[str]:

@@ -84,9 +84,11 @@ class Workshop:
         """
         import keras
 
+        self._scored_volumes()
         data = self._data(jobs[0])
         built: dict[str, keras.Model] = {}
         for job in {one.group: one for one in jobs}.values():
+            self._check_validation(job)
             try:
                 for each in (job, *job.taught_by):
                     key = f"{each.kind == 'teacher'} {each.network.name}"
@@ -281,12 +283,14 @@ class Workshop:
 
         if job.settings.keep == "last":
             return [], None
-        if not self._manifest.splits.get("validation"):
+        return [BestStudent(folder, student)], data.validation
+
+    def _check_validation(self, job: Job) -> None:
+        if job.settings.keep == "best" and not self._manifest.splits.get("validation"):
             raise PlanError(
                 f'{job.title}: expected validation cases in {self._plan.records} for keep="best", '
                 'found none. Keep "last", or prepare records with --validation.'
             )
-        return [BestStudent(folder, student)], data.validation
 
     def _teacher(self, job: Job) -> "keras.Model":
         if job.identity not in self._teachers:
@@ -307,11 +311,14 @@ class Workshop:
     def _score(self, job: Job, network: "keras.Model") -> dict[str, list[float | None]]:
         from tfkd.export import keras_predictor
 
-        if self._volumes is None:
-            self._volumes = ScoredVolumes(self._manifest, self._plan.source)
         predictor = keras_predictor(network, self._manifest.spec, self._manifest.label_names)
         with self._progress_bar(f"score {job.title}") as progress:
-            return self._volumes.dice(predictor, progress)
+            return self._scored_volumes().dice(predictor, progress)
+
+    def _scored_volumes(self) -> ScoredVolumes:
+        if self._volumes is None:
+            self._volumes = ScoredVolumes(self._manifest, self._plan.source)
+        return self._volumes
 
     def _calibration_slices(self) -> np.ndarray:
         if self._calibration is None:

@@ -1,6 +1,5 @@
 """The report: one HTML file that needs nothing beside it."""
 
-import base64
 import math
 import os
 import platform
@@ -26,6 +25,7 @@ from tfkd.report.comparison import (
     ratio_to_teacher,
 )
 from tfkd.report.evaluation import Evaluation
+from tfkd.report.figure import data_url
 from tfkd.report.history import History, read_history
 from tfkd.report.overlays import make_overlays
 from tfkd.report.plots import dice_plot, loss_plot, overview_plot
@@ -93,7 +93,7 @@ def write_report(
         summary=_summary(rows),
         gaps=gap_closed(rows),
         empty_policy=describe_empty_policy(rows[0].table.empty),
-        dice_plot=_picture(dice_plot(rows)) if rows[0].table.foreground else "",
+        dice_plot=data_url(dice_plot(rows)) if rows[0].table.foreground else "",
         **_curves(rows, runs),
         overlays=make_overlays(rows, cases, window_hu, identity_affine),
         max_classes=MAX_CLASSES,
@@ -201,8 +201,8 @@ def _curves(rows: Sequence[Evaluation], runs: Sequence[History]) -> dict[str, An
     # A run that logged the total alone is in the overview already.
     terms = [(run.name, loss_plot(run, colors[run.name])) for run in runs if len(run.losses) > 1]
     return {
-        "overview_plot": _picture(overview) if overview else "",
-        "loss_plots": [(name, _picture(plot)) for name, plot in terms],
+        "overview_plot": data_url(overview) if overview else "",
+        "loss_plots": [(name, data_url(plot)) for name, plot in terms],
     }
 
 
@@ -221,10 +221,6 @@ def _how_it_was_measured(rows: Sequence[Evaluation]) -> dict[str, Any]:
             "matplotlib": matplotlib.__version__,
         },
     }
-
-
-def _picture(svg: str) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 
 
 def _tint(dice: float) -> str:

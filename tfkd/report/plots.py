@@ -1,8 +1,6 @@
 """The report's plots, as SVG text."""
 
-import io
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -10,34 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tfkd.report.evaluation import Evaluation
+from tfkd.report.figure import FIGURE_SETTINGS, FIGURE_WIDTH_INCHES, svg_text
 from tfkd.report.history import History
-from tfkd.report.style import INK, LINE, MUTED, row_colors
+from tfkd.report.style import INK, row_colors
 
 __all__ = ["dice_plot", "loss_plot", "overview_plot"]
-
-_WIDTH_INCHES = 11.6
-_SETTINGS: dict[str, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "tfkd",  # The same input gives the same file.
-    "font.size": 9,
-    "axes.edgecolor": LINE,
-    "axes.labelcolor": MUTED,
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "axes.titlecolor": INK,
-    "axes.titlelocation": "left",
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "grid.color": LINE,
-    "grid.linewidth": 0.7,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "legend.frameon": False,
-    "lines.linewidth": 1.8,
-}
-_PAGE_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial"
 
 
 def dice_plot(evaluations: Sequence[Evaluation]) -> str:
@@ -56,14 +31,14 @@ def dice_plot(evaluations: Sequence[Evaluation]) -> str:
     columns = min(3, max(1, len(table.foreground)))
     lines = -(-len(table.foreground) // columns)
     height = lines * (0.75 + 0.44 * len(evaluations))
-    with matplotlib.rc_context(_SETTINGS):
-        figure = Figure(figsize=(_WIDTH_INCHES, height), layout="constrained")
+    with matplotlib.rc_context(FIGURE_SETTINGS):
+        figure = Figure(figsize=(FIGURE_WIDTH_INCHES, height), layout="constrained")
         axes = figure.subplots(lines, columns, sharey=True, squeeze=False).ravel()
         for axis, label in zip(axes, table.foreground, strict=False):
             _dice_panel(axis, evaluations, label)
         for axis in axes[len(table.foreground) :]:
             axis.set_axis_off()
-        return _svg(figure)
+        return svg_text(figure)
 
 
 def _dice_panel(axis: Axes, evaluations: Sequence[Evaluation], label: int) -> None:
@@ -117,8 +92,8 @@ def overview_plot(histories: Sequence[History], colors: Mapping[str, str]) -> st
     total = ["loss"] if any("loss" in history.losses for history in histories) else []
     if not scores + total:
         return None
-    with matplotlib.rc_context(_SETTINGS):
-        figure = Figure(figsize=(_WIDTH_INCHES, 3.3), layout="constrained")
+    with matplotlib.rc_context(FIGURE_SETTINGS):
+        figure = Figure(figsize=(FIGURE_WIDTH_INCHES, 3.3), layout="constrained")
         axes = figure.subplots(1, len(scores + total), squeeze=False).ravel()
         for axis, name in zip(axes, scores + total, strict=True):
             for history in histories:
@@ -139,7 +114,7 @@ def overview_plot(histories: Sequence[History], colors: Mapping[str, str]) -> st
         figure.legend(
             handles.values(), handles.keys(), loc="outside lower center", ncols=min(6, len(handles))
         )
-        return _svg(figure)
+        return svg_text(figure)
 
 
 def loss_plot(history: History, color: str) -> str:
@@ -155,8 +130,8 @@ def loss_plot(history: History, color: str) -> str:
     losses = history.losses
     columns = min(4, len(losses))
     lines = -(-len(losses) // columns)
-    with matplotlib.rc_context(_SETTINGS):
-        figure = Figure(figsize=(_WIDTH_INCHES, 2.2 * lines), layout="constrained")
+    with matplotlib.rc_context(FIGURE_SETTINGS):
+        figure = Figure(figsize=(FIGURE_WIDTH_INCHES, 2.2 * lines), layout="constrained")
         axes = figure.subplots(lines, columns, squeeze=False).ravel()
         for axis, name in zip(axes, losses, strict=False):
             _curve(axis, history, name, color, ":", "training")
@@ -167,7 +142,7 @@ def loss_plot(history: History, color: str) -> str:
             axes[0].legend(fontsize=8)
         for axis in axes[len(losses) :]:
             axis.set_axis_off()
-        return _svg(figure)
+        return svg_text(figure)
 
 
 def _curve(
@@ -181,13 +156,6 @@ def _curve(
     marker = "o" if len(values) == 1 else None
     axis.plot(epochs[shown], values[shown], style, color=color, label=label, marker=marker)
     axis.xaxis.get_major_locator().set_params(integer=True)
-
-
-def _svg(figure: Figure) -> str:
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    # Text stays text; it takes the page's letters instead of matplotlib's.
-    return buffer.getvalue().replace("'DejaVu Sans'", _PAGE_FONT)
 
 
 def _shortened(name: str) -> str:
