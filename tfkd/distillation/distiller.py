@@ -11,7 +11,7 @@ from tfkd.distillation.adapters import Adapters
 from tfkd.distillation.features import Features
 from tfkd.distillation.targets import Targets
 from tfkd.distillation.teachers import Teachers
-from tfkd.distillation.terms import CONFIDENCE, DistillationTerms
+from tfkd.distillation.terms import CONFIDENCE, PSEUDO_LABELS, DistillationTerms
 from tfkd.losses.distillation_loss import DistillationLoss
 from tfkd.losses.reduction import mean_over_global_batch, replicas_in_sync
 from tfkd.models.fingerprint import fingerprint
@@ -59,20 +59,26 @@ class Distiller(_Step, keras.Model):  # type: ignore[misc, valid-type]
             norm of each weighted loss's gradient on the student's weights, over the sum of these
             norms. For finding out which loss leads; it costs a backward pass for every loss. Under
             a strategy, the mean of the replicas' own shares. TensorFlow only.
+        pseudo_label_threshold: At pixels without label (see below) the distillation losses see the
+            class that the teachers predict, where the mean of their probabilities is at least this;
+            elsewhere none. Above 0.5; above 1 for none at all.
         name: Name of the model.
 
     Raises:
         ValueError: If a layer that a loss names does not exist, if teacher and student differ in
-            input or number of classes, if losses and weights do not pair up, or if losses do not
-            have names of their own.
+            input or number of classes, if losses and weights do not pair up, if losses do not have
+            names of their own, or if the threshold is too low.
 
     Labels are class indices (N, H, W), (N, H, W, 1), or one-hot (N, H, W, K); or, as
     `CTRecords.stream` gives them, a dictionary of `mask` (such labels) and, if known, `case_id`
     (uint8 (N, L), from `tfkd.records.encode_case_ids`), `slice_index` (int32 (N,)) and `cache`. A
     `sample_weight` of shape (N,) or (N, H, W) weighs the compiled loss as Keras does, and each
     example's distillation losses by its weight, or by the mean weight of its pixels. A class that
-    is absent from a slice is no special case: every loss of this library stays finite. A loss that
-    does not stay finite ends the training before it reaches the weights, with a
+    is absent from a slice is no special case: every loss of this library stays finite. A pixel
+    whose index is that of no class (255, `tfkd.volumes.IGNORE_LABEL`), or whose one-hot label is
+    zero, has no label: the losses and metrics of this library ignore it, and the distillation
+    losses see pseudo labels there. So slices without any label, all 255, can be distilled on. A
+    loss that does not stay finite ends the training before it reaches the weights, with a
     `tfkd.errors.TrainingError` that names the loss and the batch's slices (TensorFlow only, and not
     with `jit_compile=True`).
 
@@ -97,6 +103,7 @@ class Distiller(_Step, keras.Model):  # type: ignore[misc, valid-type]
         distillation_loss_weights: Weight | Sequence[Weight] | None = None,
         *,
         log_gradient_share: bool = False,
+        pseudo_label_threshold: float = 0.9,
         name: str = "distiller",
         **kwargs: Any,
     ) -> None:
@@ -127,7 +134,8 @@ class Distiller(_Step, keras.Model):  # type: ignore[misc, valid-type]
             else [features.channels for features in self._teacher_features],
             channels[: len(losses)],
         )
-        self._terms = DistillationTerms(losses, self._several)
+        self.pseudo_label_threshold = _checked_threshold(pseudo_label_threshold)
+        self._terms = DistillationTerms(losses, self._several, self.pseudo_label_threshold)
         self._trackers = _mean_metrics(["student_loss", *(loss.name for loss in losses)])
         self._share_trackers = _mean_metrics(
             [f"gradient_share_{name}" for name in ("student", *(loss.name for loss in losses))]
@@ -264,20 +272,28 @@ class Distiller(_Step, keras.Model):  # type: ignore[misc, valid-type]
             logs.pop(tracker.name, None)
         return logs if state is None else (logs, state)
 
-    def summarize_teacher(self, x: Any, masks: Any, names: Sequence[str]) -> dict[str, Any]:
+    def summarize_teacher(
+        self, x: Any, masks: Any, names: Sequence[str], keep_pseudo_labels: bool = False
+    ) -> dict[str, Any]:
         """What the losses need of the teachers for these slices; see `cache_teacher`.
 
         Args:
             x: Images (N, H, W, C).
             masks: Labels (N, H, W).
             names: Fingerprint of each teacher, for the names.
+            keep_pseudo_labels: Whether to return those too, for slices with pixels without label.
 
         Returns:
             Named tensors, one row per slice.
         """
         passes = self._teach(x)
         return self._terms.summarize(
-            names, passes["tensors"], passes["logits"], masks, self._num_classes
+            names,
+            passes["tensors"],
+            passes["logits"],
+            masks,
+            self._num_classes,
+            keep_pseudo_labels,
         )
 
     def get_config(self) -> dict[str, Any]:
@@ -317,10 +333,11 @@ class Distiller(_Step, keras.Model):  # type: ignore[misc, valid-type]
         if targets.cache is not None:
             teachers: Any = self._terms.from_cache(targets.cache)
             facts["confidence"] = targets.cache.get(CONFIDENCE)
+            facts["pseudo"] = targets.cache.get(PSEUDO_LABELS)
         else:
             passes = outputs.get("teacher") or self._teach(x)
             teachers = passes["tensors"]
-            facts["logits"] = passes["logits"] if self._several else ()
+            facts["logits"] = passes["logits"]
         values = self._terms(teachers, outputs["student"], targets.mask, self._num_classes, **facts)
         terms = [mean_over_global_batch(_weighted_examples(value, weight)) for value in values]
         return [student_loss, *terms]
@@ -392,6 +409,15 @@ def _checked_gradient_share(wanted: bool) -> bool:
             f"{keras.backend.backend()!r}."
         )
     return wanted
+
+
+def _checked_threshold(threshold: float) -> float:
+    if not threshold > 0.5:
+        raise ValueError(
+            "Expected pseudo_label_threshold above 0.5, which no two classes can reach at once. "
+            f"Received {threshold}."
+        )
+    return float(threshold)
 
 
 def _models_of(teacher: keras.Model | Teachers) -> tuple[keras.Model, ...]:

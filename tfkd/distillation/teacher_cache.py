@@ -45,7 +45,8 @@ def cache_teacher(
 
     Kept is what each loss compares: logits and importance maps as float16 maps, region contrasts as
     numbers. The maps are moved through the same rotation, scale, shift, flip and deformation as the
-    slice. Not equal to running the teachers on the varied slices are therefore:
+    slice. Where the records have pixels without label, the teachers' pseudo labels are kept too,
+    and moved as the mask is. Not equal to running the teachers on the varied slices are therefore:
 
     * the teachers have not seen the variation of the intensities, and their maps are interpolated;
       beyond the edge of the slice, the maps' edge is repeated;
@@ -83,7 +84,8 @@ def cache_teacher(
         )
     key = _key(distiller, data)
     folder = _folder(data, key) if folder is None else folder
-    summarize = _compiled(distiller, key["teachers"], data.spec.input_shape)
+    keeps = _has_ignored(data)
+    summarize = _compiled(distiller, key["teachers"], data.spec.input_shape, keeps)
 
     def compute(
         image: np.ndarray, mask: np.ndarray, case_ids: list[str], slice_index: np.ndarray
@@ -108,10 +110,15 @@ def _couples_examples(distiller: Distiller) -> bool:
     return any(loss.couples_examples(classes) for loss in distiller.distillation_losses)
 
 
+def _has_ignored(data: "CTRecords") -> bool:
+    return any(case.ignored for case in data.manifest.cases_of("train"))
+
+
 def _key(distiller: Distiller, data: "CTRecords") -> dict[str, Any]:
     """Everything that the kept values depend on, besides the records."""
     several = distiller.teacher if isinstance(distiller.teacher, Teachers) else None
-    return {
+    pseudo = {"pseudo_label_threshold": distiller.pseudo_label_threshold}
+    return (pseudo if _has_ignored(data) else {}) | {
         "teachers": [fingerprint(model) for model in distiller.teachers],
         "weighting": None if several is None else several.weighting,
         # What is centred by the batch depends on it.
@@ -129,10 +136,10 @@ def _folder(data: "CTRecords", key: dict[str, Any]) -> Path:
 
 
 def _compiled(
-    distiller: Distiller, names: list[str], shape: tuple[int, ...]
+    distiller: Distiller, names: list[str], shape: tuple[int, ...], keep_pseudo_labels: bool
 ) -> Callable[..., dict[str, Any]]:
     def summarize(image: Any, mask: Any) -> dict[str, Any]:
-        return distiller.summarize_teacher(image, mask, names)
+        return distiller.summarize_teacher(image, mask, names, keep_pseudo_labels)
 
     if keras.backend.backend() != "tensorflow":
         return summarize

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tfkd.distillation.pseudo_labels import encode_pseudo_labels, fill_labels, pseudo_labels
 from tfkd.distillation.teachers import Teachers
 from tfkd.losses.distillation_loss import DistillationLoss
 from tfkd.losses.labels import one_hot_labels
@@ -14,6 +15,7 @@ from tfkd.losses.reduction import replicas_in_sync
 __all__ = ["DistillationTerms"]
 
 CONFIDENCE = "confidence"
+PSEUDO_LABELS = "pseudo_labels"
 
 
 class DistillationTerms:
@@ -27,13 +29,18 @@ class DistillationTerms:
     Args:
         losses: Distillation losses.
         teachers: The teachers whose shares weigh the values; None for a single one.
+        pseudo_label_threshold: See `pseudo_labels`, which the losses see where there is no label.
     """
 
     def __init__(
-        self, losses: Sequence[DistillationLoss], teachers: Teachers | None = None
+        self,
+        losses: Sequence[DistillationLoss],
+        teachers: Teachers | None = None,
+        pseudo_label_threshold: float = 0.9,
     ) -> None:
         self._losses = tuple(losses)
         self._teachers = teachers
+        self._threshold = pseudo_label_threshold
         self._compiled = _compile(self._compute)
         self.made_with: list[str] = []
         """Fingerprint of each teacher, by which a cache is known to be theirs."""
@@ -47,6 +54,7 @@ class DistillationTerms:
         *,
         logits: Sequence[Any] = (),
         confidence: Any = None,
+        pseudo: Any = None,
         case_id: Any = None,
     ) -> list[Any]:
         """Computes each loss for each example.
@@ -56,8 +64,9 @@ class DistillationTerms:
             student: For each teacher, one student tensor per loss.
             labels: Class indices or one-hot masks; see `one_hot_labels`.
             num_classes: Number of classes K.
-            logits: Each teacher's logits, where their confidence weighs and is not given.
+            logits: Each teacher's logits, for what is not given of the next two.
             confidence: Confidence (N, teachers), where it has been computed before.
+            pseudo: What `encode_pseudo_labels` returned, where it has been computed before.
             case_id: Case of each example (N, L) uint8, or None.
 
         Returns:
@@ -74,6 +83,7 @@ class DistillationTerms:
             num_classes,
             list(logits),
             confidence,
+            pseudo,
             case_id,
         )
 
@@ -84,6 +94,7 @@ class DistillationTerms:
         logits: Sequence[Any],
         labels: Any,
         classes: int,
+        keep_pseudo_labels: bool = False,
     ) -> dict[str, Any]:
         """What the losses need of the teachers, by the names of a teacher cache.
 
@@ -93,11 +104,14 @@ class DistillationTerms:
             logits: Each teacher's logits.
             labels: Class indices or one-hot masks.
             classes: Number of classes K.
+            keep_pseudo_labels: Whether `pseudo_labels` are among the tensors.
 
         Returns:
             Tensors by name, one row per example.
         """
-        labels = one_hot_labels(labels, classes)
+        known = one_hot_labels(labels, classes)
+        pseudo = pseudo_labels(logits, self._threshold)
+        labels = fill_labels(known, pseudo)
         named: dict[str, Any] = {}
         for teacher, tensors in zip(names, teachers, strict=True):
             for loss, tensor in zip(self._losses, tensors, strict=True):
@@ -105,7 +119,9 @@ class DistillationTerms:
                 prefix = _prefix(teacher, loss)
                 named |= {f"{prefix}{key}": value for key, value in summary.items()}
         if self._teachers is not None:
-            named[CONFIDENCE] = self._teachers.confidence(logits, labels)
+            named[CONFIDENCE] = self._teachers.confidence(logits, known)
+        if keep_pseudo_labels:
+            named[PSEUDO_LABELS] = encode_pseudo_labels(known, pseudo)
         return named
 
     def from_cache(self, cache: dict[str, Any]) -> list[list[dict[str, Any]]]:
@@ -126,6 +142,7 @@ class DistillationTerms:
         num_classes: int,
         logits: list[Any],
         confidence: Any,
+        pseudo: Any,
         case_id: Any,
     ) -> list[Any]:
         labels = one_hot_labels(labels, num_classes)
@@ -134,6 +151,8 @@ class DistillationTerms:
             if confidence is None:
                 confidence = self._teachers.confidence(logits, labels)
             shares = ops.stop_gradient(self._teachers.shares(confidence, case_id))
+        # Last, as a teacher's confidence is about labels that do not come from it.
+        labels = self._filled(labels, logits, pseudo)
         values = []
         for k, loss in enumerate(self._losses):
             # What the teachers share of the student's side, XLA computes once.
@@ -147,6 +166,15 @@ class DistillationTerms:
                 each[0] if shares is None else ops.sum(ops.stack(each, axis=-1) * shares, axis=-1)
             )
         return values
+
+    def _filled(self, labels: Any, logits: list[Any], pseudo: Any) -> Any:
+        """The labels, with pseudo labels where there are none."""
+        if pseudo is not None:
+            return fill_labels(labels, one_hot_labels(pseudo, labels.shape[-1]))
+        if not logits:  # of a cache for records of which every pixel has a label
+            return labels
+        found = pseudo_labels([ops.stop_gradient(one) for one in logits], self._threshold)
+        return fill_labels(labels, found)
 
 
 def _prefix(teacher: str, loss: DistillationLoss) -> str:

@@ -46,7 +46,7 @@ def batch_decoder(
         A function of the records (N, k) string, of the records and of the cache, the batch's seed
         (2,) int64, and `worker` and `workers` as of `AugmentationLayer`. It returns the image
         float32 (N, H, W, C) and the targets, a dictionary: ``mask`` int32 (N, H, W), ``case_id``
-        uint8 (N, L), ``slice_index`` int32 (N,), and with a cache ``cache``, float32 by name.
+        uint8 (N, L), ``slice_index`` int32 (N,), and with a cache ``cache``, its arrays by name.
     """
     spec = manifest.spec
     augment = None

@@ -76,7 +76,8 @@ class CTRecords:
             Batches of image float32 (N, H, W, C) in `spec.output_range` and targets, all of static
             shape. The targets are a dictionary: ``mask`` int32 (N, H, W); ``case_id`` uint8
             (N, L), see `decode_case_ids`; ``slice_index`` int32 (N,); and with a cache ``cache``,
-            a dictionary of its arrays by name, float32 (N, ...): maps have moved with the slice.
+            a dictionary of its arrays by name, float32 (N, ...), or int32 where they are labels:
+            maps have moved with the slice.
 
         Raises:
             RecordError: If the split is empty.

@@ -33,7 +33,8 @@ class CachedArray:
     Args:
         shape: Its shape, without the slices' axis. Rank 3 is a map (h, w, c), which moves with the
             slice; a lower one a fact, which does not.
-        dtype: ``"float16"`` for a map, ``"float32"`` for a fact.
+        dtype: ``"float16"`` for a map, ``"uint8"`` for a map of labels (h, w, 1), ``"float32"`` for
+            a fact.
     """
 
     shape: tuple[int, ...]
@@ -74,7 +75,11 @@ class SliceCache:
     shards: tuple[CacheShard, ...]
 
     def decode(self, records: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Decodes records (N,) string to float32 (N, ...), by name, inside a `tf.data` pipeline."""
+        """Decodes records (N,) string inside a `tf.data` pipeline.
+
+        Returns:
+            Arrays (N, ...) by name, float32; maps of labels int32.
+        """
         features = {name: tf.io.FixedLenFeature([], tf.string) for name in self.arrays}
         parsed = tf.io.parse_example(records, features)
         count = records.shape[0] or -1
@@ -84,7 +89,7 @@ class SliceCache:
                     tf.io.decode_raw(parsed[name], array.dtype, little_endian=True),
                     (count, *array.shape),
                 ),
-                tf.float32,
+                tf.int32 if array.dtype == "uint8" else tf.float32,
             )
             for name, array in self.arrays.items()
         }

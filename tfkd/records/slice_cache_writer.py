@@ -56,7 +56,8 @@ def write_slice_cache(
     """Runs `compute` over every training slice and keeps what it returns, for `with_cache`.
 
     The slices come in the order of the records, unvaried, each once. An array of rank 3 per slice
-    (h, w, c) is a *map*, kept as float16; one of lower rank a *fact*, kept as float32. A run that
+    (h, w, c) is a *map*, kept as float16, or a *map of labels* where it is uint8 (h, w, 1), kept
+    and moved as a mask is; one of lower rank is a *fact*, kept as float32. A run that
     was interrupted is continued by calling again: finished shards are kept as long as `key` and
     the records are the same, otherwise it starts over. ``cache.json`` appears when all is done.
     Of several processes that write to one folder, the others wait for the first and take its work.
@@ -212,6 +213,9 @@ def _storable(computed: Mapping[str, np.ndarray], batch: _Batch) -> dict[str, np
                 f"({count}, ...) with at most 4 axes, received {array.shape}."
             )
         dtype = "<f2" if array.ndim == 4 else "<f4"
+        if array.dtype == np.uint8 and array.ndim == 4 and array.shape[-1] == 1:
+            stored[name] = array
+            continue
         with np.errstate(over="ignore"):  # it becomes infinite, which is refused below
             stored[name] = array.astype(dtype)
         wrong = np.argwhere(~np.isfinite(stored[name]))
