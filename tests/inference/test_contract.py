@@ -97,3 +97,20 @@ def test_golden_difference(model_path):
     assert agreement == np.mean(logits.argmax(-1) == golden.mask)
     logits[0, 0, 0] = np.nan
     assert golden.difference(logits)[1] == float("inf")
+
+
+def test_a_threshold_stands_there_only_if_there_is_one(record):
+    assert "threshold" not in record
+    assert Contract.from_dict(record).threshold is None
+    record["threshold"] = 0.4
+    assert Contract.from_dict(record).threshold == 0.4
+    assert Contract.from_dict(record).to_dict() == record
+    with pytest.raises(ContractError, match="threshold"):
+        Contract.from_dict({**record, "threshold": "low"})
+
+
+def test_a_field_size_stands_there_only_if_there_is_one(record):
+    assert "field_size" not in record["spec"]
+    record["spec"] |= {"fit": "center", "field_size": [48, 48]}
+    assert Contract.from_dict(record).spec.field_size == (48, 48)
+    assert Contract.from_dict(record).to_dict() == record

@@ -138,3 +138,32 @@ def test_ties_go_to_the_lower_label():
         NAMES,
     )
     assert predictor.predict_slice(np.array([[-60, 40, 140]])).tolist() == [[0, 0, 1]]
+
+
+@pytest.mark.parametrize("threshold", [None, 0.4, 0.5, 0.9])
+def test_a_threshold_is_one_on_the_probability(threshold, make_ct):
+    spec = PreprocessSpec(size=(32, 48))
+    ct = make_ct((5, 32, 48))
+    predictor = VolumePredictor(
+        lambda images: _by_grey_value(images)[..., :2], spec, NAMES[:2], threshold=threshold
+    )
+    value = np.clip((ct.array + 60) / 100 - 1, -1, 1)
+    probability = 1 / (1 + np.exp(-(4 * value + 1)))
+    np.testing.assert_array_equal(predictor(ct).array, probability > (threshold or 0.5))
+
+
+def test_a_low_threshold_leaves_background_outside_of_a_crop(make_ct):
+    """Logits of nearly equal size: outside, the background wins by no more than they differ."""
+    spec = PreprocessSpec(size=(32, 32), fit="center")
+    predictor = VolumePredictor(
+        lambda images: np.repeat(0.1 * images, 2, axis=-1), spec, NAMES[:2], threshold=0.1
+    )
+    mask = predictor(make_ct((2, 64, 64))).array
+    assert mask[:, 16:48, 16:48].all()
+    assert mask.sum() == 2 * 32 * 32
+
+
+@pytest.mark.parametrize(("names", "threshold"), [(NAMES, 0.4), (NAMES[:2], 0.0), (NAMES[:2], 1)])
+def test_thresholds_that_mean_nothing_are_refused(names, threshold):
+    with pytest.raises(ValueError, match=f"threshold: expected.*Received {threshold}"):
+        VolumePredictor(_by_grey_value, PreprocessSpec(), names, threshold=threshold)

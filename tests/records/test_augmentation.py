@@ -293,3 +293,20 @@ def test_label_maps_move_as_the_mask_does(name: str) -> None:
     assert outside.any()
     np.testing.assert_array_equal(own[~outside], mask[~outside])
     np.testing.assert_array_equal(mask[outside], 0)
+
+
+def test_quarter_turns_are_exact_and_come_equally_often() -> None:
+    rng = np.random.default_rng(0)
+    image = np.tile(rng.normal(0, 100, (1, 32, 32, 1)), (200, 1, 1, 1)).astype(np.float32)
+    mask = (image[..., 0] > 0).astype(np.int32)
+    layer = only(quarter_turns=True)
+    varied = layer({"images": image, "segmentation_masks": mask}, seed=(0, 1))
+    found = []
+    for one, labels in zip(
+        varied["images"].numpy(), varied["segmentation_masks"].numpy(), strict=True
+    ):
+        equal = [np.array_equal(one, np.rot90(image[0], k)) for k in range(4)]
+        assert sum(equal) == 1
+        found.append(equal.index(True))
+        np.testing.assert_array_equal(labels, np.rot90(mask[0], found[-1]))
+    assert np.bincount(found, minlength=4).min() > 30

@@ -1,5 +1,7 @@
 """Whole volumes through a callable: counts, files, errors, times."""
 
+import dataclasses
+import json
 import time
 
 import nibabel as nib
@@ -7,9 +9,17 @@ import numpy as np
 import pytest
 
 from tfkd.errors import GeometryError, RecordError
-from tfkd.metrics import CaseTable
-from tfkd.report import CasePaths, Evaluation, ModelInfo, evaluate, time_per_slice_ms
-from tfkd.volumes import canonical_affine, read_volume
+from tfkd.metrics import CaseTable, confusion_counts
+from tfkd.report import (
+    CasePaths,
+    Evaluation,
+    ModelInfo,
+    evaluate,
+    format_table,
+    time_per_slice_ms,
+)
+from tfkd.report.scoring import read_case
+from tfkd.volumes import REFERENCE, WHOLE_VOLUME, canonical_affine, read_volume, write_volume
 
 NAMES = ("background", "liver", "tumour")
 MODEL = ModelInfo("student")
@@ -161,3 +171,67 @@ def test_time_per_slice():
     assert batches == [((1, 4, 5, 1), np.float32)] * 7
     with pytest.raises(ValueError, match="repeats=0"):
         time_per_slice_ms(logits_fn, (4, 5, 1), repeats=0)
+
+
+def test_the_reference_counts_slices_of_one_target_only(cases, cut_top):
+    """Liver and tumour are one target; what is found above and below them does not count."""
+    whole = [dataclasses.replace(case, target_labels=(1, 2)) for case in cases]
+
+    def predict(volume):
+        labels = (cut_top(2)(volume).array > 0).astype(np.uint8)
+        labels[0] = labels[-1] = 1
+        return volume.with_array(labels)
+
+    table = evaluate(predict, whole, MODEL, NAMES[:2], protocol=REFERENCE).table
+    for case, row in zip(whole, table.of_label(1), strict=True):
+        truth = read_case(case)[1].array
+        assert set(np.unique(truth)) == {0, 1}
+        predicted = predict(read_case(case)[0]).array
+        positive = truth.any(axis=(1, 2))
+        assert positive.sum() == 4
+        expected = confusion_counts(truth[positive], predicted[positive], 2)[1]
+        assert (row.tp, row.fp, row.fn) == tuple(expected)
+    other = evaluate(predict, whole, MODEL, NAMES[:2]).table
+    assert other.mean_dice(1) < table.mean_dice(1)
+
+
+def test_a_case_without_the_target_is_left_out(cases, cut_top):
+    tumour = [dataclasses.replace(case, target_labels=(2,)) for case in cases]
+
+    def predict(volume):
+        return volume.with_array(np.ones(volume.shape, np.uint8))
+
+    table = evaluate(predict, tumour, MODEL, NAMES[:2], protocol=REFERENCE).table
+    assert (table.empty_cases(1), table.scored_cases(1)) == (1, 2)
+
+
+def test_voxels_without_label_do_not_count(cases, cut_top, tmp_path):
+    image, truth = read_case(cases[0])
+    labels = truth.array.copy()
+    labels[:, :, 20:] = 255
+    case = CasePaths("case-0", cases[0].image, tmp_path / "mask.nii.gz")
+    write_volume(truth.with_array(labels), case.mask)
+    row = evaluate(cut_top(2), [case], MODEL, NAMES).table.of_label(1)[0]
+    predicted = cut_top(2)(image).array[:, :, :20]
+    assert (row.tp, row.fp, row.fn) == tuple(
+        confusion_counts(truth.array[:, :, :20], predicted, 3)[1]
+    )
+
+
+def test_the_protocol_is_kept_and_said(cases, cut_top, tmp_path):
+    rows = [
+        evaluate(cut_top(k), cases, ModelInfo(f"model {k}"), NAMES, protocol=protocol)
+        for k, protocol in enumerate((REFERENCE, WHOLE_VOLUME))
+    ]
+    rows[0].save(tmp_path / "a.json")
+    assert Evaluation.load(tmp_path / "a.json").protocol == "reference"
+    document = json.loads((tmp_path / "a.json").read_text())
+    del document["protocol"]
+    (tmp_path / "b.json").write_text(json.dumps(document))
+    assert Evaluation.load(tmp_path / "b.json").protocol == "whole_volume"
+    assert "Protocol: reference; only slices" in format_table(rows[:1])
+    assert "Protocol: whole_volume; every slice" in format_table(rows[1:])
+    with pytest.raises(RecordError, match="another protocol: whole_volume, not reference"):
+        format_table(rows)
+    with pytest.raises(ValueError, match="Expected a protocol"):
+        dataclasses.replace(rows[0], protocol="other")

@@ -264,3 +264,23 @@ class TestWindow:
         assert (np.diff(out) >= 0).all()
         assert out[0] == np.float32(-0.3)
         assert out[-1] == pytest.approx(1.7, abs=1e-6)
+
+
+def test_a_field_is_resampled_before_it_is_cropped() -> None:
+    spec = PreprocessSpec(size=(6, 6), fit="center", field_size=(8, 8))
+    image = np.arange(16 * 16, dtype=np.int16).reshape(16, 16)
+    whole = fit_image(image, PreprocessSpec(size=(8, 8)), (1.0, 1.0))
+    np.testing.assert_array_equal(fit_image(image, spec, (1.0, 1.0)), whole[1:7, 1:7])
+    scores = np.random.default_rng(0).normal(size=(6, 6, 2))
+    native = unfit_scores(scores, spec, (16, 16), (1.0, 1.0))
+    assert native.shape == (16, 16, 2)
+    assert not native[0].argmax(-1).any()  # outside of the crop
+
+
+def test_a_spec_says_nothing_of_a_field_that_it_has_not() -> None:
+    assert "field_size" not in PreprocessSpec().to_dict()
+    spec = PreprocessSpec(size=(6, 6), fit="center", field_size=(8, 8))
+    assert PreprocessSpec.from_dict(spec.to_dict()) == spec
+    for wrong in ({"field_size": (8, 8)}, {"field_size": (8, 8), "fit": "center", "spacing_mm": 1}):
+        with pytest.raises(ValueError, match="field_size"):
+            PreprocessSpec(**wrong)

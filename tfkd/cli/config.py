@@ -6,7 +6,8 @@ import json
 import tomllib
 import types
 import typing
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from tfkd.volumes import atomic_path
 
 __all__ = [
     "ConfigError",
+    "DependentDefaults",
     "UsageError",
     "add_arguments",
     "check_same_settings",
@@ -31,6 +33,19 @@ Config = TypeVar("Config")
 
 class ConfigError(TfkdError):
     """A setting is unknown, missing, or of the wrong kind."""
+
+
+class DependentDefaults(ABC):
+    """A config some of whose defaults follow from what else it holds, such as the records."""
+
+    @classmethod
+    @abstractmethod
+    def defaults_for(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Values for fields that the user has said nothing about.
+
+        Args:
+            settings: What the user has said, by field.
+        """
 
 
 class UsageError(ConfigError):
@@ -108,6 +123,8 @@ def read_config(config_class: type[Config], command: str, given: dict[str, Any])
     settings = _read_toml(path, config_class, command) if path is not None else {}
     said = {key: value for key, value in given.items() if value is not None}
     settings |= {key: tuple(v) if isinstance(v, list) else v for key, v in said.items()}
+    if issubclass(config_class, DependentDefaults):
+        settings = config_class.defaults_for(settings) | settings
     missing = [
         f"--{field.name}" if field.metadata["flag"] else field.name.upper()
         for field in dataclasses.fields(config_class)  # type: ignore[arg-type]

@@ -65,6 +65,16 @@ class Config(TrainingConfig):
         "records, so that a step costs what the student alone costs",
         default=False,
     )
+    unlabelled_share: float = option(
+        "share of slices without labels in the batches, if the records have any; the losses on "
+        "the labels leave them out, and they lengthen an epoch unless --steps-per-epoch is given",
+        default=0.5,
+    )
+    pseudo_label_threshold: float = option(
+        "where there is no label, the distillation losses see the class that the teachers predict "
+        "with at least this probability",
+        default=0.9,
+    )
     log_gradient_share: bool = option(
         "log each loss's share in the gradient; costs a backward pass for every loss",
         default=False,
@@ -85,7 +95,7 @@ def _distill(config: Config, strategy: "tf.distribute.Strategy") -> Path:
     ended = end_of_earlier(config, "distill", strategy)
     if ended is not None:
         return ended
-    data = load_data(config, strategy)
+    data = load_data(config, strategy, unlabelled_share=config.unlabelled_share)
     with strategy.scope():
         # Before the teachers, which draw from the seed too: a plain student starts from these
         # weights.
@@ -93,6 +103,9 @@ def _distill(config: Config, strategy: "tf.distribute.Strategy") -> Path:
         teachers = {path: load_network(path) for path in config.teacher}
         distiller = _distiller(config, data, teachers, student)
     print(f"{student.name}: {parameter_count(student):,} weights")
+    unlabelled = data.manifest.unlabelled_slices_of("train")
+    if unlabelled and config.unlabelled_share:
+        print(f"{unlabelled} of {data.manifest.slices_of('train')} training slices have no labels")
     for teacher in teachers.values():
         print(f"taught by {teacher.name}: {parameter_count(teacher):,} weights")
     if config.cache_teacher:
@@ -126,6 +139,7 @@ def _distiller(
         losses,
         _ramped(config, weights, data.steps_per_epoch),
         log_gradient_share=config.log_gradient_share,
+        pseudo_label_threshold=config.pseudo_label_threshold,
     )
 
 

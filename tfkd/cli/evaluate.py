@@ -55,6 +55,12 @@ def run(config: Config) -> None:
             f"{config.model}: expected the labels of the records, {manifest.label_names}. Received "
             f"{predictor.label_names}; evaluate on the data the model was made for."
         )
+    if predictor.threshold != manifest.protocol.threshold:
+        raise ConfigError(
+            f"{config.model}: expected the threshold {manifest.protocol.threshold} of the records' "
+            f"protocol {manifest.protocol.name}, found {predictor.threshold} in its contract. "
+            "Export it with these records."
+        )
     with naming(config.model), progress_bar(f"evaluate {model.name}") as progress:
         evaluation = evaluate(
             predictor,
@@ -63,6 +69,7 @@ def run(config: Config) -> None:
             manifest.label_names,
             masks_dir=config.out.with_suffix("") if config.masks else None,
             identity_affine=manifest.identity_affine,
+            protocol=manifest.protocol,
             progress=progress,
         )
     evaluation.save(config.out)
@@ -90,7 +97,9 @@ def _load(config: Config, manifest: "Manifest") -> "tuple[VolumePredictor, Model
 
         model = load_network(config.model)
         parameters = parameter_count(model)
-        predictor = keras_predictor(model, manifest.spec, manifest.label_names)
+        predictor = keras_predictor(
+            model, manifest.spec, manifest.label_names, threshold=manifest.protocol.threshold
+        )
         one_slice = keras_logits(model, 1)
     info = ModelInfo.of_file(
         config.model,

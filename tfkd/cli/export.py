@@ -54,6 +54,7 @@ def run(config: Config) -> None:
             label_names=data.label_names,
             min_agreement=config.min_agreement,
             calibration_slices=config.calibration_slices,
+            threshold=data.manifest.protocol.threshold,
         )
     write_config(config, "export", config_path(config.out))
     print(

@@ -1,19 +1,21 @@
 """`tfkd prepare`: CT volumes to records."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from tfkd.cli.config import config_path, option, write_config
+from tfkd.cli.config import DependentDefaults, config_path, option, write_config
 from tfkd.cli.progress import progress_bar
 from tfkd.cli.tensorflow_start import start_tensorflow
+from tfkd.volumes import PROTOCOLS, WHOLE_VOLUME
 
 SUMMARY = "Write CT volumes and masks as TFRecords of slices, split by patient."
 EXAMPLE = "tfkd prepare data/lits17 records/lits --size 256 256 --workers 4"
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(DependentDefaults):
     """Settings of `tfkd prepare`."""
 
     source: Path = option("folder of CT volumes and masks")
@@ -21,12 +23,37 @@ class Config:
     layout: Literal["auto", "lits17", "kits19", "nnunet"] = option(
         "how the source folder is laid out", default="auto"
     )
-    size: tuple[int, int] = option("rows and columns of a slice, pixels", default=(256, 256))
+    protocol: Literal["whole_volume", "reference"] = option(
+        "how to train and to score on these records: on every slice of whole volumes, or, for "
+        "figures to be set beside those of Qin et al. 2021, on slices that hold the target",
+        default="whole_volume",
+    )
+    target: Literal["organ", "tumour"] | None = option(
+        "one target, of labels 0 background, 1 organ, 2 tumour: the organ with its tumours, or the "
+        "tumours; --protocol reference needs one",
+        default=None,
+    )
+    missing_masks: Literal["refuse", "keep"] = option(
+        "a CT whose mask is missing: an error, or unlabelled CT that `tfkd distill` learns from",
+        default="refuse",
+    )
+    unlabelled: Path | None = option(
+        "folder of further CT without masks, for the training", default=None
+    )
+    size: tuple[int, int] = option(
+        "rows and columns of a slice, pixels; 384 384 with --protocol reference",
+        default=WHOLE_VOLUME.size,
+    )
     fit: Literal["resize", "center"] = option(
         "whole field of view to that size, or its middle cut out or padded", default="resize"
     )
     spacing_mm: float | None = option(
         "with --fit center: resample to this pixel size first, mm", default=None
+    )
+    field_size: tuple[int, int] | None = option(
+        "with --fit center: resample the whole field of view to these rows and columns first; with "
+        "--protocol reference 4/3 of the size, that is 512 512",
+        default=None,
     )
     window: tuple[float, float] | None = option(
         "HU window that is mapped to [-1, 1]; the source's preset when left out", default=None
@@ -39,20 +66,38 @@ class Config:
     seed: int = option("seed of the split", default=0)
     workers: int = option("processes", default=1)
 
+    @classmethod
+    def defaults_for(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Size and fit of the protocol."""
+        protocol = PROTOCOLS[settings.get("protocol", WHOLE_VOLUME.name)]
+        defaults: dict[str, Any] = {"size": protocol.size, "fit": protocol.fit}
+        cut_out = settings.get("fit", protocol.fit) == "center" and "spacing_mm" not in settings
+        if protocol.field_size is not None and cut_out:
+            # The same part of the field of view, whatever the size.
+            size = settings.get("size", protocol.size)
+            sizes = zip(size, protocol.size, protocol.field_size, strict=True)
+            defaults["field_size"] = tuple(round(own * whole / part) for own, part, whole in sizes)
+        return defaults
+
 
 def run(config: Config) -> None:
     """Prepares and says what was written."""
     start_tensorflow()
-    from tfkd.records import SplitPlan, find_source, prepare
+    from tfkd.records import SplitPlan, add_unlabelled, find_source, prepare
     from tfkd.volumes import PreprocessSpec
 
-    source = find_source(config.source, config.layout)
+    source = find_source(config.source, config.layout, config.missing_masks)
+    if config.unlabelled is not None:
+        source = add_unlabelled(source, config.unlabelled)
+    if config.target is not None:
+        source = source.for_target(config.target)
     spec = PreprocessSpec(
         window_hu=config.window or source.window_hu,
         size=config.size,
         fit=config.fit,
         spacing_mm=config.spacing_mm,
         context_slices=config.context_slices,
+        field_size=config.field_size,
     )
     split = SplitPlan(
         validation=config.validation_cases or config.validation,
@@ -61,9 +106,17 @@ def run(config: Config) -> None:
     )
     with progress_bar("prepare") as progress:
         manifest = prepare(
-            source, config.out, spec, split=split, workers=config.workers, progress=progress
+            source,
+            config.out,
+            spec,
+            split=split,
+            workers=config.workers,
+            protocol=PROTOCOLS[config.protocol],
+            progress=progress,
         )
     write_config(config, "prepare", config_path(config.out))
     patients = ", ".join(f"{len(ids)} {split}" for split, ids in manifest.splits.items())
     slices = sum(case.slices for case in manifest.cases)
     print(f"{config.out}: {slices} slices of {', '.join(manifest.label_names)}; cases: {patients}")
+    if unlabelled := manifest.unlabelled_slices_of("train"):
+        print(f"{unlabelled} of {manifest.slices_of('train')} training slices have no labels")

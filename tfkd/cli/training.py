@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tfkd import training
 from tfkd.cli.config import (
     ConfigError,
+    DependentDefaults,
     check_same_settings,
     config_path,
     option,
@@ -20,6 +21,7 @@ from tfkd.cli.config import (
 from tfkd.cli.run_record import RUN_RECORD_NAME, RunRecord
 from tfkd.cli.strategy import StrategyName, is_chief, meet
 from tfkd.errors import RecordError
+from tfkd.volumes import WHOLE_VOLUME
 
 if TYPE_CHECKING:
     import keras
@@ -41,24 +43,31 @@ MODEL_NAME = "model.keras"
 HISTORY_NAME = "history.csv"
 TENSORBOARD_NAME = "tensorboard"
 
+_BY_PROTOCOL = "; the default is that of the records' protocol"
+
 # A run may go on with other values of these: they do not change what comes of it.
 _FREE = ("out", "checkpoint_minutes", "tensorboard")
 
+_OF_PROTOCOL = ("epochs", "batch_size", "learning_rate")
+
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
+class TrainingConfig(DependentDefaults):
     """Settings that `tfkd train` and `tfkd distill` have in common."""
 
     records: Path = option("folder of records made by `tfkd prepare`")
     out: Path = option("folder for model.keras, best.keras, history.csv, run.json and config.toml")
     network: str = option("network to train", default="UNet")
     width: float = option("factor on the network's channels", default=1.0)
-    epochs: int = option("number of epochs", default=30)
+    epochs: int = option(f"number of epochs{_BY_PROTOCOL}", default=WHOLE_VOLUME.epochs)
     steps_per_epoch: int | None = option(
         "steps of an epoch; about one look at every slice when left out", default=None
     )
-    batch_size: int = option("slices per step", default=8)
-    learning_rate: float = option("Adam's learning rate, falling along a cosine", default=2e-3)
+    batch_size: int = option(f"slices per step{_BY_PROTOCOL}", default=WHOLE_VOLUME.batch_size)
+    learning_rate: float = option(
+        f"Adam's learning rate, falling along a cosine{_BY_PROTOCOL}",
+        default=WHOLE_VOLUME.learning_rate,
+    )
     augment: bool = option("vary slices at random", default=True)
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = option(
         "what the trained network computes in; it is saved in float32", default="float32"
@@ -98,6 +107,17 @@ class TrainingConfig:
     )
     seed: int = option("seed of weights, order and variation", default=0)
 
+    @classmethod
+    def defaults_for(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The schedule of the records' protocol; what is wrong with the records is said later."""
+        from tfkd.records import Manifest
+
+        try:
+            protocol = Manifest.load(settings["records"]).protocol
+        except (KeyError, RecordError):
+            return {}
+        return {name: getattr(protocol, name) for name in _OF_PROTOCOL}
+
 
 def end_of_earlier(
     config: TrainingConfig, command: str, strategy: "tf.distribute.Strategy"
@@ -120,9 +140,19 @@ def end_of_earlier(
 
 
 def load_data(
-    config: TrainingConfig, strategy: "tf.distribute.Strategy", leave_out: Sequence[str] = ()
+    config: TrainingConfig,
+    strategy: "tf.distribute.Strategy",
+    leave_out: Sequence[str] = (),
+    unlabelled_share: float = 0.0,
 ) -> "CTRecords":
-    """Records of a run, and all seeds set."""
+    """Records of a run, and all seeds set.
+
+    Args:
+        config: Settings.
+        strategy: Strategy to train under.
+        leave_out: Cases not to train on.
+        unlabelled_share: Share of slices without labels in the batches.
+    """
     import keras
 
     from tfkd import records
@@ -131,12 +161,16 @@ def load_data(
     _check_out(config)
     keras.utils.set_random_seed(config.seed)
     variation = {} if config.augment else {"augmentation": None}
+    protocol = records.Manifest.load(config.records).protocol
     data = records.load(
         config.records,
         batch_size=config.batch_size,
         steps_per_epoch=config.steps_per_epoch,
         seed=config.seed,
         leave_out=leave_out,
+        sampling=records.Sampling(
+            empty_share=protocol.empty_share, unlabelled_share=unlabelled_share
+        ),
         **variation,
     )
     if config.early_stopping is not None and not _has_validation(data):

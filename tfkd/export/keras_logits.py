@@ -52,6 +52,7 @@ def keras_predictor(
     spec: PreprocessSpec,
     label_names: Sequence[str],
     batch_size: int = 8,
+    threshold: float | None = None,
 ) -> VolumePredictor:
     """Return a predictor that segments CT volumes with a Keras model.
 
@@ -60,16 +61,19 @@ def keras_predictor(
         spec: how the model wants its input.
         label_names: index = label value; K names.
         batch_size: slices per call of the model.
+        threshold: as for `VolumePredictor`.
 
     Raises:
-        ValueError: as `keras_logits`, or the model's input is not the spec's.
+        ValueError: as `keras_logits` and `VolumePredictor`, or the model's input is not the spec's.
     """
     if fixed_input_shape(model) != spec.input_shape:
         raise ValueError(
             f"model {model.name!r}: expected the spec's input shape {spec.input_shape}, received "
             f"{fixed_input_shape(model)}. Use the spec that the model was trained with."
         )
-    return VolumePredictor(keras_logits(model, batch_size), spec, label_names, batch_size)
+    return VolumePredictor(
+        keras_logits(model, batch_size), spec, label_names, batch_size, threshold
+    )
 
 
 def fixed_input_shape(model: keras.Model) -> tuple[int, int, int]:

@@ -66,6 +66,7 @@ def to_litert(
     label_names: Sequence[str] | None = None,
     min_agreement: float | None = None,
     calibration_slices: int = 200,
+    threshold: float | None = None,
 ) -> ExportResult:
     """Export a student as a LiteRT file with its contract, `student.tflite` and `student.json`.
 
@@ -90,6 +91,8 @@ def to_litert(
         min_agreement: smallest fraction of pixels with the same label; None takes 0.999, for int8
             0.99.
         calibration_slices: how many to take at most.
+        threshold: with two classes, the probability above which `Predictor` says foreground, as of
+            `data.manifest.protocol`; None for the highest class.
 
     Returns:
         The path, the contract and the figures of the comparison.
@@ -105,6 +108,10 @@ def to_litert(
     _check_arguments(path, quantization, min_agreement, calibration)
     spec = _fitting_spec(spec, shape)
     names = _fitting_names(label_names, classes)
+    if threshold is not None and (classes != 2 or not 0 < threshold < 1):
+        raise ValueError(
+            f"threshold: expected one in (0, 1), for two classes. Received {threshold} for {names}."
+        )
     if calibration is None:
         slices = window(synthetic_slices(spec, VERIFICATION_SLICES // 2, noise_hu=10.0), spec)
     else:
@@ -130,6 +137,7 @@ def to_litert(
             output=runtime.output,
             golden=_golden_slice(runtime, spec, quantization, minimum),
             created_by=_versions(),
+            threshold=threshold,
         )
         contract.save(new_contract)
         contract_path(path).unlink(missing_ok=True)

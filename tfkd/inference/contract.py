@@ -53,6 +53,8 @@ class Contract:
         output: the model's output tensor: logits.
         golden: one slice with its expected answer.
         created_by: versions of the packages that wrote the file.
+        threshold: with two classes, the probability above which a pixel is foreground; None, and
+            then not in the file, for the highest class.
         schema_version: of the JSON layout.
     """
 
@@ -66,10 +68,12 @@ class Contract:
     output: ModelTensor
     golden: GoldenSlice
     created_by: dict[str, str]
+    threshold: float | None = None
     schema_version: int = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `from_dict` reads, in the order in which people want to read it."""
+        threshold = {} if self.threshold is None else {"threshold": self.threshold}
         return {
             "schema_version": self.schema_version,
             "file": self.file,
@@ -77,6 +81,7 @@ class Contract:
             "size_bytes": self.size_bytes,
             "quantization": self.quantization,
             "label_names": list(self.label_names),
+            **threshold,
             "spec": self.spec.to_dict(),
             "input": self.input.to_dict(),
             "output": self.output.to_dict(),
@@ -102,7 +107,8 @@ class Contract:
                 that contradict each other.
         """
         _check_version(value, where)
-        record = exact_keys(value, _KEYS, where)
+        given = ("threshold",) if "threshold" in value else ()
+        record = exact_keys(value, (*_KEYS, *given), where)
         names = typed(record, "label_names", list, where)
         contract = cls(
             file=typed(record, "file", str, where),
@@ -115,6 +121,7 @@ class Contract:
             output=ModelTensor.from_dict(record["output"], f"{where}, key 'output'"),
             golden=GoldenSlice.from_dict(record["golden"], len(names), f"{where}, key 'golden'"),
             created_by=typed(record, "created_by", dict, where),
+            threshold=float(typed(record, "threshold", (int, float), where)) if given else None,
         )
         contract._check_consistent(where)
         return contract
@@ -180,6 +187,8 @@ class Contract:
 def _read_spec(value: Any, where: str) -> PreprocessSpec:
     # `from_dict` fills absent keys with defaults, which is right for settings and wrong here.
     keys = [field.name for field in fields(PreprocessSpec)]
+    if not isinstance(value, dict) or "field_size" not in value:
+        keys.remove("field_size")  # stands there only if it is set
     try:
         return PreprocessSpec.from_dict(exact_keys(value, keys, where))
     except ValueError as error:

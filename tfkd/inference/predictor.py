@@ -40,7 +40,12 @@ class Predictor(VolumePredictor):
                     f"{self.path}: expected the {side} {expected} as its contract states, received "
                     f"{received}. The contract was edited: export the model again."
                 )
-        super().__init__(model, self.contract.spec, self.contract.label_names)
+        super().__init__(
+            model,
+            self.contract.spec,
+            self.contract.label_names,
+            threshold=self.contract.threshold,
+        )
 
     def check(self) -> float:
         """Run the contract's golden slice on this machine.

@@ -28,9 +28,12 @@ class VolumePredictor:
         spec: how the network wants its input.
         label_names: index = label value; the first is the background. K names.
         batch_size: slices per call of `logits_fn`.
+        threshold: with two classes, the probability above which a pixel is foreground, in (0, 1);
+            None for the highest class, which is the same as 0.5.
 
     Raises:
-        ValueError: fewer than two or more than 256 label names, or a batch size below 1.
+        ValueError: fewer than two or more than 256 label names, a batch size below 1, or a
+            threshold that is out of range or comes with more than two classes.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class VolumePredictor:
         spec: PreprocessSpec,
         label_names: Sequence[str],
         batch_size: int = 1,
+        threshold: float | None = None,
     ) -> None:
         if not 2 <= len(label_names) <= 256:
             raise ValueError(
@@ -47,10 +51,18 @@ class VolumePredictor:
             )
         if batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, received {batch_size}.")
+        if threshold is not None and (len(label_names) != 2 or not 0 < threshold < 1):
+            raise ValueError(
+                f"threshold: expected one in (0, 1), for two classes. Received {threshold} for "
+                f"{list(label_names)}."
+            )
         self._logits_fn = logits_fn
         self.spec = spec
         self.label_names = tuple(label_names)
         self.batch_size = batch_size
+        self.threshold = threshold
+        # σ(b − a) > t is b + log((1 − t) / t) > a.
+        self._advantage = 0.0 if threshold is None else np.log((1 - threshold) / threshold)
 
     def __call__(self, volume: Volume, progress: Progress | None = None) -> Volume:
         """Return the mask of a CT.
@@ -111,7 +123,7 @@ class VolumePredictor:
         Returns:
             (H, W) uint8 labels.
         """
-        return _highest(self.logits(image_hu))
+        return _highest(self._shifted(self.logits(image_hu)))
 
     def _native_labels(self, batch: Sequence[SliceExample], volume: Volume) -> Iterator[np.ndarray]:
         """Yield the (Y, X) labels of each slice."""
@@ -119,8 +131,16 @@ class VolumePredictor:
         native_shape_yx = (volume.shape[1], volume.shape[2])
         spacing_mm_yx = (volume.spacing_mm[1], volume.spacing_mm[2])
         for logits in self._checked_logits(images):
-            scores = unfit_scores(logits, self.spec, native_shape_yx, spacing_mm_yx)
+            # Shifted first: outside of a crop the background is to win against any threshold.
+            shifted = self._shifted(logits)
+            scores = unfit_scores(shifted, self.spec, native_shape_yx, spacing_mm_yx)
             yield _highest(scores)
+
+    def _shifted(self, logits: np.ndarray) -> np.ndarray:
+        """Logits of which the highest is the label to choose."""
+        if not self._advantage:
+            return logits
+        return logits + np.array([0.0, self._advantage], np.float32)
 
     def _checked_logits(self, images: np.ndarray) -> np.ndarray:
         logits = np.asarray(self._logits_fn(images))

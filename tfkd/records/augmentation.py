@@ -10,10 +10,12 @@ import tensorflow as tf
 from tfkd.records.warp import Warp
 from tfkd.volumes import AIR_HU, IGNORE_LABEL
 
-__all__ = ["DEFAULT_AUGMENTATION", "Augmentation", "AugmentationLayer"]
+__all__ = ["AUGMENTATIONS", "DEFAULT_AUGMENTATION", "Augmentation", "AugmentationLayer"]
 
 # Rows and columns of the random displacements that an elastic deformation is spanned by.
 _ELASTIC_GRID = 5
+# Cosine and sine of 0, 90, 180 and 270 degrees.
+_QUARTERS = ([1.0, 0.0, -1.0, 0.0], [0.0, 1.0, 0.0, -1.0])
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Augmentation:
         flip_left_right: Whether to mirror half of the slices. Off by default: a mirrored
             abdomen has its liver on the wrong side.
         flip_front_back: Whether to turn half of the slices upside down.
+        quarter_turns: Whether to turn slices by 0, 90, 180 or 270 degrees. Of a slice that is not
+            square, a turn by 90 loses what comes to lie outside.
 
     Raises:
         ValueError: If a range is not one.
@@ -44,6 +48,7 @@ class Augmentation:
     contrast: tuple[float, float] = (0.9, 1.1)
     flip_left_right: bool = False
     flip_front_back: bool = False
+    quarter_turns: bool = False
 
     def __post_init__(self) -> None:
         for name in ("rotation_degrees", "shift", "elastic", "intensity_shift_hu"):
@@ -59,6 +64,21 @@ class Augmentation:
 
 
 DEFAULT_AUGMENTATION = Augmentation()
+
+# By `Protocol.variation`.
+AUGMENTATIONS = {
+    "anatomical": DEFAULT_AUGMENTATION,
+    "symmetric": Augmentation(
+        rotation_degrees=0.0,
+        scale=(1.0, 1.0),
+        shift=0.0,
+        intensity_shift_hu=0.0,
+        contrast=(1.0, 1.0),
+        flip_left_right=True,
+        flip_front_back=True,
+        quarter_turns=True,
+    ),
+}
 
 
 @keras.saving.register_keras_serializable(package="tfkd")
@@ -148,7 +168,13 @@ class AugmentationLayer(keras.layers.Layer):
         mirror_x = _coin(rows, seed, 6) if ranges.flip_left_right else tf.ones(rows)
         mirror_y = _coin(rows, seed, 7) if ranges.flip_front_back else tf.ones(rows)
         # The inverse of flip · scale · rotation
-        cos, sin = tf.cos(angle) / scale, tf.sin(angle) / scale
+        cos, sin = tf.cos(angle), tf.sin(angle)
+        if ranges.quarter_turns:
+            turns = tf.cast(_uniform(rows, seed, 9, 0.0, 4.0), tf.int32)
+            # Whole numbers, so that a turn by 90 degrees is no interpolation.
+            turned_cos, turned_sin = (tf.gather(one, turns) for one in _QUARTERS)
+            cos, sin = cos * turned_cos - sin * turned_sin, sin * turned_cos + cos * turned_sin
+        cos, sin = cos / scale, sin / scale
         matrix = [mirror_x * cos, mirror_x * sin, -mirror_y * sin, mirror_y * cos]
         # HU · factor + offset turns about the window's middle and is then shifted.
         factor = _uniform((count, 1, 1, 1), seed, 0, *ranges.contrast)

@@ -1,14 +1,21 @@
 """Where the files of a labelled CT cohort lie, and what its labels mean."""
 
+import dataclasses
 import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tfkd.errors import RecordError
 from tfkd.volumes import IGNORE_LABEL
 
-__all__ = ["CaseFiles", "Source", "natural_key", "select_case"]
+__all__ = ["CaseFiles", "Source", "Target", "natural_key", "select_case"]
+
+Target = Literal["organ", "tumour"]
+
+# The binary tasks of Qin et al., IEEE TMI 40(12), 2021: organ = label > 0, tumour = label 2.
+_TARGETS: dict[str, tuple[int, ...]] = {"organ": (1, 2), "tumour": (2,)}
 
 
 @dataclass(frozen=True)
@@ -20,12 +27,15 @@ class CaseFiles:
         image: The CT file.
         mask: The label file; None for a CT without labels, which can be trained on by distillation.
         patient_id: Name of the patient. Cases of one patient always share a split.
+        target_labels: Labels of the mask that make one target, see `target_mask`; empty where each
+            label is a class.
     """
 
     case_id: str
     image: Path
     mask: Path | None
     patient_id: str
+    target_labels: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,8 @@ class Source:
         window_hu: HU window (lower, upper) that suits the target organs.
         identity_affine: Axis codes to assume for a file whose affine is the identity, or None
             where the affine is always to be believed.
+        target_labels: Label values that make the one class to be found; empty where each label is a
+            class. See `for_target`.
 
     Raises:
         RecordError: If there is no case, a name twice, or a label that is called `IGNORE_LABEL`.
@@ -51,6 +63,32 @@ class Source:
     label_names: tuple[str, ...]
     window_hu: tuple[float, float]
     identity_affine: str | None = None
+    target_labels: tuple[int, ...] = ()
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Name of every class: the labels', or background and target."""
+        if not self.target_labels:
+            return self.label_names
+        return self.label_names[0], self.label_names[self.target_labels[0]]
+
+    def for_target(self, target: "Target") -> "Source":
+        """The binary task of finding the organ, its tumours included, or its tumours alone.
+
+        Raises:
+            RecordError: If the labels are not background, organ and tumour, or the target is
+                unknown.
+        """
+        if target not in _TARGETS:
+            raise RecordError(
+                f"target: expected one of {', '.join(_TARGETS)}, received {target!r}."
+            )
+        if len(self.label_names) != 3:
+            raise RecordError(
+                f"{self.root}: expected labels of background, organ and tumour for the target "
+                f"{target}. Received {', '.join(self.label_names)}."
+            )
+        return dataclasses.replace(self, target_labels=_TARGETS[target])
 
     def __post_init__(self) -> None:
         if not self.cases:

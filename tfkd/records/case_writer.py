@@ -24,6 +24,7 @@ from tfkd.volumes import (
     iter_slices,
     read_volume,
     sha256_of,
+    target_mask,
 )
 
 __all__ = ["case_record_path", "hide_accelerators", "write_case"]
@@ -70,7 +71,7 @@ def write_case(source: Source, case: CaseFiles, spec: PreprocessSpec, folder: Pa
         tf.io.TFRecordWriter(str(path)) as writer,
     ):
         for example in iter_slices(image, mask, spec):
-            writer.write(encode_slice(example, len(source.label_names)))
+            writer.write(encode_slice(example, len(source.class_names)))
             labels_per_slice.append(_labels(example.mask))
             ignored |= example.mask is None or bool((example.mask == IGNORE_LABEL).any())
     record = _describe(source, case, image, labels_per_slice, ignored)
@@ -88,7 +89,7 @@ def _fingerprint(source: Source, case: CaseFiles, spec: PreprocessSpec) -> str:
         if path is not None and path.exists()
     ]
     facts = [SCHEMA_VERSION, case.patient_id, files, spec.to_dict()]
-    facts += [source.label_names, source.identity_affine]
+    facts += [source.label_names, source.identity_affine, *source.target_labels]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
@@ -125,7 +126,7 @@ def _read_pair(source: Source, case: CaseFiles) -> tuple[Volume, Volume | None]:
             f"case {case.case_id}: {case.mask} holds the label value(s) {extra}. "
             f"Expected only {names}, and {IGNORE_LABEL} for pixels without label."
         )
-    return image, mask
+    return image, mask.with_array(target_mask(mask.array, source.target_labels))
 
 
 def _describe(

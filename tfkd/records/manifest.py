@@ -10,7 +10,14 @@ from tfkd.errors import RecordError
 from tfkd.records.case_files import CaseFiles, select_case
 from tfkd.records.sampling import UNLABELLED
 from tfkd.records.splits import SPLITS, check_no_leakage
-from tfkd.volumes import PreprocessSpec, atomic_path, sha256_of
+from tfkd.volumes import (
+    PROTOCOLS,
+    WHOLE_VOLUME,
+    PreprocessSpec,
+    Protocol,
+    atomic_path,
+    sha256_of,
+)
 
 __all__ = ["MANIFEST_NAME", "SCHEMA_VERSION", "CaseRecord", "Manifest", "Shard"]
 
@@ -120,6 +127,9 @@ class Manifest:
         identity_affine: Axis codes assumed for files with an identity affine, or None.
         tfkd_version: The version that wrote the records.
         schema_version: Version of this layout.
+        protocol: How to train on the records and how to score; kept by its name.
+        target_labels: Label values of the source's masks that make the class 1 of the records;
+            empty where each label is a class.
     """
 
     name: str
@@ -132,6 +142,8 @@ class Manifest:
     identity_affine: str | None
     tfkd_version: str
     schema_version: int = SCHEMA_VERSION
+    protocol: Protocol = WHOLE_VOLUME
+    target_labels: tuple[int, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -248,12 +260,12 @@ class Manifest:
                         f"case {case.case_id}: {path} is no longer the file that the records "
                         f"were made from (its SHA-256 differs). Prepare the records again."
                     )
-            files.append(CaseFiles(case.case_id, image, mask, case.patient_id))
+            files.append(CaseFiles(case.case_id, image, mask, case.patient_id, self.target_labels))
         return files
 
     def save(self, folder: str | Path) -> None:
         """Writes ``manifest.json`` into the folder."""
-        facts = asdict(self) | {"spec": self.spec.to_dict()}
+        facts = asdict(self) | {"spec": self.spec.to_dict(), "protocol": self.protocol.name}
         cases = [asdict(case) for case in self.cases]
         text = json.dumps(facts | {"cases": "@cases"}, indent=1)
         # One line a case: a cohort of 131 patients stays readable and small.
@@ -295,6 +307,8 @@ class Manifest:
                 | {
                     "spec": PreprocessSpec.from_dict(facts["spec"]),
                     "label_names": tuple(facts["label_names"]),
+                    "protocol": PROTOCOLS[facts.get("protocol", WHOLE_VOLUME.name)],
+                    "target_labels": tuple(facts.get("target_labels", ())),
                     "splits": {name: tuple(facts["splits"][name]) for name in SPLITS},
                     "cases": tuple(CaseRecord.from_dict(case) for case in facts["cases"]),
                     "shards": tuple(

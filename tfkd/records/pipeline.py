@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfkd.errors import RecordError
 from tfkd.records.augmentation import AugmentationLayer
 from tfkd.records.encoding import decode_batch
 from tfkd.records.manifest import Manifest
@@ -106,7 +107,7 @@ def training_dataset(manifest: Manifest, folder: Path, plan: TrainingPlan) -> tf
 def evaluation_dataset(
     manifest: Manifest, folder: Path, split: str, batch_size: int
 ) -> tf.data.Dataset:
-    """Every slice of a split once, in order and unaltered.
+    """Every slice of a split that the protocol counts once, in order and unaltered.
 
     The batches are as few as the size allows and of equal sizes, but for one slice: a last one of a
     slice or two could not be shared out to the replicas of a `tf.distribute` strategy. Each of
@@ -120,8 +121,18 @@ def evaluation_dataset(
 
     Returns:
         Batches of image float32 (N, H, W, C) and mask int32 (N, H, W).
+
+    Raises:
+        RecordError: If the protocol counts slices with foreground only, and the split has none.
     """
-    slices = manifest.slices_of(split)
+    counted = _counted(manifest, split)
+    slices = sum(counted)
+    if not slices:
+        raise RecordError(
+            f"{folder}: expected slices with {manifest.label_names[1]} in split {split}, which the "
+            f"protocol {manifest.protocol.name} counts alone. Found none; prepare the records with "
+            f"other patients in it."
+        )
     batches = -(-slices // batch_size)
     size, larger = divmod(slices, batches)
 
@@ -131,6 +142,10 @@ def evaluation_dataset(
 
     paths = [str(folder / shard.file) for shard in manifest.shards_of(split)]
     records = tf.data.TFRecordDataset(paths)
+    if slices < len(counted):
+        flags = tf.data.Dataset.from_tensor_slices(counted)
+        records = tf.data.Dataset.zip(records, flags)
+        records = records.filter(lambda _, counts: counts).map(lambda record, _: record)
     first = (size + 1) * larger
     dataset = (
         records.take(first)
@@ -141,6 +156,16 @@ def evaluation_dataset(
         .prefetch(tf.data.AUTOTUNE)
     )
     return with_sharding(dataset, tf.data.experimental.AutoShardPolicy.OFF)
+
+
+def _counted(manifest: Manifest, split: str) -> list[bool]:
+    """Whether each slice of a split counts, in the order of the shards."""
+    return [
+        bool(labels) or not manifest.protocol.only_positive
+        for shard in manifest.shards_of(split)
+        for case_id in shard.case_ids
+        for labels in manifest.case(case_id).labels_per_slice
+    ]
 
 
 def with_sharding(

@@ -17,7 +17,7 @@ from tfkd.records.manifest import MANIFEST_NAME, CaseRecord, Manifest, Shard
 from tfkd.records.shards import write_shards, write_tfds_metadata
 from tfkd.records.sources import find_source
 from tfkd.records.splits import SplitPlan, split_patients
-from tfkd.volumes import PreprocessSpec
+from tfkd.volumes import WHOLE_VOLUME, PreprocessSpec, Protocol
 
 __all__ = ["Progress", "prepare"]
 
@@ -33,6 +33,7 @@ def prepare(
     split: SplitPlan | None = None,
     workers: int = 1,
     shard_mb: float = 128,
+    protocol: Protocol = WHOLE_VOLUME,
     progress: Progress | None = None,
 ) -> Manifest:
     """Writes a cohort as TFRecord shards that `load` and TFDS can read.
@@ -45,20 +46,22 @@ def prepare(
     Args:
         source: A cohort, or the folder that it lies in.
         out: The folder to make; it must not exist, or be empty.
-        spec: The preprocessing; None for the default one with the source's HU window.
+        spec: The preprocessing; None for that of the protocol with the source's HU window.
         layout: How to read a folder, see `find_source`.
         split: Which patients go where; None for 60 / 20 / 20 % with seed 0.
         workers: Number of processes. With more than one, a script must guard its entry point by
             ``if __name__ == "__main__"``.
         shard_mb: Size in MB that a shard should have at most.
+        protocol: How the records are to be trained on and scored. `REFERENCE` wants a source with
+            one target, see `Source.for_target`.
         progress: Called as ``progress(done, total, text)`` after every case.
 
     Returns:
         The manifest, which is also in `out`.
 
     Raises:
-        RecordError: If the source or the split is not as expected, a mask holds an unknown label,
-            or `out` is not empty. Then `out` is as it was.
+        RecordError: If the source, the split or the protocol is not as expected, a mask holds an
+            unknown label, or `out` is not empty. Then `out` is as it was.
         GeometryError: If a volume cannot be read or CT and mask do not fit; names case and file.
 
     Example:
@@ -71,7 +74,17 @@ def prepare(
         )
     if not isinstance(source, Source):
         source = find_source(source, layout)
-    spec = spec or PreprocessSpec(window_hu=source.window_hu)
+    if protocol.threshold is not None and len(source.class_names) != 2:
+        raise RecordError(
+            f"protocol {protocol.name}: expected one target beside the background, received "
+            f"{', '.join(source.class_names)}. Choose one with `Source.for_target` (--target)."
+        )
+    spec = spec or PreprocessSpec(
+        window_hu=source.window_hu,
+        size=protocol.size,
+        fit=protocol.fit,
+        field_size=protocol.field_size,
+    )
     splits = split_patients(source.cases, split)
     source = _narrowed(source, splits)
     _check_free(out)
@@ -85,7 +98,7 @@ def prepare(
         # After a failure, finished cases are kept for the next try; an empty folder helps nobody.
         if not any(cases_folder.glob("*")):
             shutil.rmtree(partial, ignore_errors=True)
-    return _finish(source, spec, splits, records, partial, out, shard_mb)
+    return _finish(source, spec, splits, records, partial, out, shard_mb, protocol)
 
 
 def _narrowed(source: Source, splits: dict[str, tuple[str, ...]]) -> Source:
@@ -179,6 +192,7 @@ def _finish(
     partial: Path,
     out: Path,
     shard_mb: float,
+    protocol: Protocol,
 ) -> Manifest:
     finished = partial / "records"
     shutil.rmtree(finished, ignore_errors=True)
@@ -194,13 +208,15 @@ def _finish(
     manifest = Manifest(
         name=source.name,
         spec=spec,
-        label_names=source.label_names,
+        label_names=source.class_names,
         splits=splits,
         cases=tuple(records),
         shards=tuple(shards),
         source_root=str(source.root),
         identity_affine=source.identity_affine,
         tfkd_version=__version__,
+        protocol=protocol,
+        target_labels=source.target_labels,
     )
     manifest.check()
     write_tfds_metadata(finished, manifest)

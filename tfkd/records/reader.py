@@ -6,12 +6,13 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import tensorflow as tf
 
 from tfkd.errors import RecordError
-from tfkd.records.augmentation import DEFAULT_AUGMENTATION, Augmentation
+from tfkd.records.augmentation import AUGMENTATIONS, Augmentation
 from tfkd.records.encoding import decode_example
 from tfkd.records.manifest import Manifest, Shard
 from tfkd.records.pipeline import evaluation_dataset, training_dataset
@@ -119,13 +120,16 @@ class CTRecords:
 
     @functools.cached_property
     def validation(self) -> tf.data.Dataset:
-        """Every validation slice in order, without variation, in batches of nearly equal size."""
+        """Every validation slice in order, without variation, in batches of nearly equal size.
+
+        Of records of a protocol with `only_positive`, every slice with foreground.
+        """
         self.manifest.cases_of("validation")
         return evaluation_dataset(self.manifest, self.folder, "validation", self.batch_size)
 
     @functools.cached_property
     def test(self) -> tf.data.Dataset:
-        """Every test slice in order, without variation, in batches of nearly equal size."""
+        """Every test slice, as in `validation`."""
         self.manifest.cases_of("test")
         return evaluation_dataset(self.manifest, self.folder, "test", self.batch_size)
 
@@ -265,7 +269,7 @@ def load(
     folder: str | Path,
     *,
     batch_size: int = 8,
-    augmentation: Augmentation | None = DEFAULT_AUGMENTATION,
+    augmentation: Augmentation | Literal["protocol"] | None = "protocol",
     sampling: Sampling | None = None,
     steps_per_epoch: int | None = None,
     seed: int = 0,
@@ -277,9 +281,11 @@ def load(
     Args:
         folder: The records folder.
         batch_size: Slices per batch.
-        augmentation: How training slices are varied; None for not at all.
+        augmentation: How training slices are varied; `"protocol"` as the records' protocol has it,
+            None for not at all.
         sampling: How often slices of each class, and slices without labels, are shown; None for
-            the defaults of `Sampling`, which leave the latter out.
+            the defaults of `Sampling`, which leave the latter out, and the protocol's share of
+            empty slices.
         steps_per_epoch: Training batches per epoch; None for as many slices as the split has to
             draw from.
         seed: Seed of order, sampling and augmentation.
@@ -308,7 +314,10 @@ def load(
     manifest = Manifest.load(folder)
     _check_shards(manifest, folder, verify)
     left_out = _checked_leave_out(manifest, leave_out)
-    sampling = sampling or Sampling()
+    protocol = manifest.protocol
+    sampling = sampling or Sampling(empty_share=protocol.empty_share)
+    if augmentation == "protocol":
+        augmentation = AUGMENTATIONS[protocol.variation]
     slices = sum(drawn_slices(manifest, sampling, left_out).values())
     plan = TrainingPlan(
         batch_size,
@@ -328,15 +337,17 @@ def drawn_slices(
 
     Args:
         manifest: The records' manifest.
-        sampling: Whether slices without labels are among them.
+        sampling: Whether empty slices and slices without labels are among them.
         leave_out: Cases that are not drawn from.
 
     Returns:
         Numbers by case id, 0 included; nothing for an empty split.
     """
+    left_out: set[tuple[int, ...]] = set() if sampling.unlabelled_share else {UNLABELLED}
+    left_out |= set() if sampling.empty_share else {()}
     names = set(manifest.splits["train"]) - set(leave_out)
     return {
-        case.case_id: case.slices - (0 if sampling.unlabelled_share else case.unlabelled_slices)
+        case.case_id: sum(run for run, labels in case.presence_runs if labels not in left_out)
         for case in manifest.cases
         if case.case_id in names
     }

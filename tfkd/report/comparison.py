@@ -59,8 +59,8 @@ def check_comparable(evaluations: Sequence[Evaluation]) -> None:
     """Refuses rows that cannot stand in one table.
 
     Raises:
-        RecordError: if there is no row, a name twice, or rows differ in label names, cases or the
-            policy for empty masks, naming the row.
+        RecordError: if there is no row, a name twice, or rows differ in label names, cases, the
+            protocol or the policy for empty masks, naming the row.
     """
     if not evaluations:
         raise RecordError("Expected at least one evaluation to report. Received none.")
@@ -80,6 +80,8 @@ def check_comparable(evaluations: Sequence[Evaluation]) -> None:
 def _difference(first: Evaluation, row: Evaluation) -> str:
     if row.table.label_names != first.table.label_names:
         return f"other classes: {row.table.label_names}, not {first.table.label_names}"
+    if row.protocol != first.protocol:
+        return f"another protocol: {row.protocol}, not {first.protocol}"
     if row.table.empty != first.table.empty:
         return f"another policy for empty masks: {row.table.empty!r}, not {first.table.empty!r}"
     cases = set(row.table.case_ids) ^ set(first.table.case_ids)

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self, get_args
 
 from tfkd.errors import RecordError
 from tfkd.metrics import CaseTable
-from tfkd.volumes import atomic_path
+from tfkd.volumes import PROTOCOLS, WHOLE_VOLUME, atomic_path
 
 __all__ = ["ROLES", "Evaluation", "ModelInfo", "Role"]
 
@@ -81,6 +81,10 @@ class Evaluation:
         seconds_per_volume: median time from CT to mask, seconds, reading and writing left out.
         masks_dir: folder with one `<case_id>.nii.gz` per case, or None if masks were not kept.
         environment: where and when it was measured, as words.
+        protocol: name of the `tfkd.volumes.Protocol` by which it was scored.
+
+    Raises:
+        ValueError: on an unknown protocol.
     """
 
     model: ModelInfo
@@ -88,6 +92,11 @@ class Evaluation:
     seconds_per_volume: float | None = None
     masks_dir: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    protocol: str = WHOLE_VOLUME.name
+
+    def __post_init__(self) -> None:
+        if self.protocol not in PROTOCOLS:
+            raise ValueError(f"Expected a protocol in {list(PROTOCOLS)}. Received {self.protocol}")
 
     @property
     def name(self) -> str:
@@ -118,6 +127,7 @@ class Evaluation:
             "seconds_per_volume": self.seconds_per_volume,
             "masks_dir": _relative_to(self.masks_dir, path.parent),
             "environment": dict(self.environment),
+            "protocol": self.protocol,
             "table": json.loads(self.table.to_json()),
         }
         with atomic_path(path) as temporary:
@@ -148,6 +158,7 @@ class Evaluation:
                 seconds_per_volume=document["seconds_per_volume"],
                 masks_dir=None if masks_dir is None else path.parent / masks_dir,
                 environment=document["environment"],
+                protocol=document.get("protocol", WHOLE_VOLUME.name),
             )
         except FileNotFoundError as error:
             raise RecordError(

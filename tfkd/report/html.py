@@ -32,7 +32,7 @@ from tfkd.report.plots import dice_plot, loss_plot, overview_plot
 from tfkd.report.scoring import CaseFilesLike
 from tfkd.report.slice_choice import MAX_CLASSES
 from tfkd.report.style import label_color, row_colors
-from tfkd.volumes import atomic_path
+from tfkd.volumes import PROTOCOLS, atomic_path
 
 __all__ = ["write_report"]
 
@@ -92,6 +92,7 @@ def write_report(
         colors=row_colors(rows),
         summary=_summary(rows),
         gaps=gap_closed(rows),
+        protocol=f"{rows[0].protocol}; {PROTOCOLS[rows[0].protocol].score}",
         empty_policy=describe_empty_policy(rows[0].table.empty),
         dice_plot=data_url(dice_plot(rows)) if rows[0].table.foreground else "",
         **_curves(rows, runs),

@@ -3,12 +3,13 @@
 import platform
 import statistics
 import time
+import typing
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from os import cpu_count
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +18,23 @@ from tfkd._version import __version__
 from tfkd.errors import GeometryError, RecordError
 from tfkd.metrics import DEFAULT_EMPTY, CaseTable, EmptyPolicy
 from tfkd.report.evaluation import Evaluation, ModelInfo, mask_file
-from tfkd.volumes import IGNORE_LABEL, Volume, check_same_geometry, read_volume, write_volume
+from tfkd.volumes import (
+    IGNORE_LABEL,
+    WHOLE_VOLUME,
+    Protocol,
+    Volume,
+    check_same_geometry,
+    read_volume,
+    target_mask,
+    write_volume,
+)
 
 __all__ = ["CaseFilesLike", "CasePaths", "evaluate", "read_case", "time_per_slice_ms"]
 
 Progress = Callable[[int, int, str], None]
 
 
-class CaseFilesLike(Protocol):
+class CaseFilesLike(typing.Protocol):
     """What a case must offer: its name and the paths of its CT and its true mask."""
 
     @property
@@ -39,6 +49,10 @@ class CaseFilesLike(Protocol):
     def mask(self) -> Path | None:
         """The true mask; None is refused when scores are wanted."""
 
+    @property
+    def target_labels(self) -> tuple[int, ...]:
+        """Labels of the mask that make one target; empty where each label is a class."""
+
 
 @dataclass(frozen=True)
 class CasePaths:
@@ -48,11 +62,13 @@ class CasePaths:
         case_id: name of the case.
         image: the CT, NIfTI.
         mask: the true mask, NIfTI, or None.
+        target_labels: labels of the mask that make one target; empty where each label is a class.
     """
 
     case_id: str
     image: Path
     mask: Path | None
+    target_labels: tuple[int, ...] = ()
 
 
 def read_case(case: CaseFilesLike, identity_affine: str | None = None) -> tuple[Volume, Volume]:
@@ -63,7 +79,7 @@ def read_case(case: CaseFilesLike, identity_affine: str | None = None) -> tuple[
         identity_affine: as in `read_volume`.
 
     Returns:
-        CT (int16 HU) and true mask (uint8 labels).
+        CT (int16 HU) and true mask (uint8 labels, or 1 in the case's target).
 
     Raises:
         RecordError: if the case has no true mask.
@@ -81,7 +97,7 @@ def read_case(case: CaseFilesLike, identity_affine: str | None = None) -> tuple[
         case.mask, kind="mask", case_id=case.case_id, identity_affine=identity_affine
     )
     check_same_geometry(image, truth, case.image, case.mask)
-    return image, truth
+    return image, truth.with_array(target_mask(truth.array, case.target_labels))
 
 
 def evaluate(
@@ -93,12 +109,13 @@ def evaluate(
     masks_dir: Path | None = None,
     identity_affine: str | None = None,
     empty: EmptyPolicy = DEFAULT_EMPTY,
+    protocol: Protocol = WHOLE_VOLUME,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Segments every case with `predictor` and compares each mask with the truth.
 
-    One volume is in memory at a time. Every slice counts, empty ones too; voxels that the truth
-    marks with `IGNORE_LABEL` do not.
+    One volume is in memory at a time. Every slice counts, empty ones too, unless the protocol is
+    one of slices with foreground only; voxels that the truth marks with `IGNORE_LABEL` do not.
 
     Args:
         predictor: CT -> mask of the same shape, uint8 labels in [0, len(label_names)).
@@ -112,6 +129,7 @@ def evaluate(
         empty: what a class scores in a case where neither truth nor prediction holds it. By default
             the case is left out of that class's mean. A false positive on an empty truth and a
             miss score 0 under every policy.
+        protocol: which slices count. Its threshold is the predictor's affair.
         progress: called as `progress(done, total, case_id)`.
 
     Returns:
@@ -134,14 +152,19 @@ def evaluate(
         prediction = predictor(image)
         seconds.append(time.perf_counter() - start)
         _check_prediction(model, image, prediction, table.label_names)
-        table = table.with_case(case.case_id, truth.array, prediction.array, image.voxel_volume_ml)
+        counted = _counted(truth, protocol)
+        table = table.with_case(
+            case.case_id, truth.array[counted], prediction.array[counted], image.voxel_volume_ml
+        )
         if masks_dir is not None:
             # The CT's geometry, whatever the predictor made of it.
             write_volume(image.with_array(prediction.array), mask_file(masks_dir, case.case_id))
         del image, truth, prediction
     if progress:
         progress(len(cases), len(cases), "")
-    return Evaluation(model, table, statistics.median(seconds), masks_dir, _environment())
+    return Evaluation(
+        model, table, statistics.median(seconds), masks_dir, _environment(), protocol.name
+    )
 
 
 def time_per_slice_ms(
@@ -191,6 +214,13 @@ def _check_cases(cases: Sequence[CaseFilesLike]) -> None:
         raise RecordError(
             f"Expected at least one case to evaluate on, each once. Received {received}."
         )
+
+
+def _counted(truth: Volume, protocol: Protocol) -> Any:
+    """An index of the slices that count."""
+    if not protocol.only_positive:
+        return slice(None)  # no copy
+    return np.any((truth.array > 0) & (truth.array != IGNORE_LABEL), axis=(1, 2))
 
 
 def _check_truth(case: CaseFilesLike, truth: Volume, label_names: Sequence[str]) -> None:

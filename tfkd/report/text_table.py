@@ -13,6 +13,7 @@ from tfkd.report.numbers import (
     ratio_text,
     time_text,
 )
+from tfkd.volumes import PROTOCOLS
 
 __all__ = ["format_table"]
 
@@ -40,6 +41,7 @@ def format_table(evaluations: Sequence[Evaluation]) -> str:
     notes = [
         f"Dice over {len(rows[0].table.case_ids)} cases: per-case mean ± sd (global); mean = "
         "foreground mean of the per-case means; size and speed = teacher / model.",
+        f"Protocol: {rows[0].protocol}; {PROTOCOLS[rows[0].protocol].score}.",
         *_gap_lines(rows),
         describe_empty_policy(rows[0].table.empty),
         *_empty_lines(rows),

@@ -9,9 +9,6 @@ if TYPE_CHECKING:
 
 __all__ = ["compile_for_training", "finished_network"]
 
-# The cosine ends at this part of the first learning rate.
-_LAST_RATE = 1e-3
-
 
 def compile_for_training(
     trained: "keras.Model",
@@ -28,7 +25,8 @@ def compile_for_training(
         trained: The `Distiller`; it is compiled in the scope of its own strategy.
         data: Records, which give the steps of an epoch and the number of classes.
         epochs: Epochs of the training.
-        learning_rate: Learning rate of the first step; that of the last is a thousandth of it.
+        learning_rate: Learning rate of the first step; that of the last is the part of it that the
+            records' protocol says, a thousandth or less.
         ema: Momentum of a moving average of the weights; None for no average.
         xla: Whether XLA compiles the whole step.
     """
@@ -38,7 +36,8 @@ def compile_for_training(
     from tfkd.metrics import SliceDice
 
     steps = data.steps_per_epoch * epochs
-    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=_LAST_RATE)
+    last_rate = data.manifest.protocol.last_rate
+    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=last_rate)
     averaging = {} if ema is None else {"use_ema": True, "ema_momentum": ema}
     with trained.distribute_strategy.scope():
         trained.compile(

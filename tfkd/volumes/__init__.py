@@ -13,14 +13,19 @@ from tfkd.volumes.preprocess import (
     unfit_scores,
     window,
 )
+from tfkd.volumes.protocol import PROTOCOLS, REFERENCE, WHOLE_VOLUME, Protocol, target_mask
 from tfkd.volumes.slices import SliceExample, iter_slices
 from tfkd.volumes.volume import IGNORE_LABEL, FileGeometry, Volume, canonical_affine
 
 __all__ = [
     "AIR_HU",
     "IGNORE_LABEL",
+    "PROTOCOLS",
+    "REFERENCE",
+    "WHOLE_VOLUME",
     "FileGeometry",
     "PreprocessSpec",
+    "Protocol",
     "SliceExample",
     "Volume",
     "atomic_path",
@@ -31,6 +36,7 @@ __all__ = [
     "iter_slices",
     "read_volume",
     "sha256_of",
+    "target_mask",
     "unfit_scores",
     "window",
     "write_phantom_cohort",

@@ -27,6 +27,8 @@ class PreprocessSpec:
         fit: `"resize"` scales the whole field of view to `size`; `"center"` keeps the pixel size
             (or resamples to `spacing_mm`) and crops, or pads with air, around the centre.
         spacing_mm: Pixel size for `fit="center"`; None keeps the scan's own.
+        field_size: (H, W) that `fit="center"` resamples the whole field of view to before it crops,
+            instead of `spacing_mm`; None does not.
         context_slices: Neighbouring slices given as extra channels, on each side.
 
     Raises:
@@ -39,11 +41,12 @@ class PreprocessSpec:
     fit: Literal["resize", "center"] = "resize"
     spacing_mm: float | None = None
     context_slices: int = 0
+    field_size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         for key in ("window_hu", "output_range"):
             object.__setattr__(self, key, _rising_pair(key, getattr(self, key)))
-        object.__setattr__(self, "size", _size(self.size))
+        object.__setattr__(self, "size", _size("size", self.size))
         if self.fit not in ("resize", "center"):
             raise ValueError(f'`fit` must be "resize" or "center". Received: {self.fit!r}.')
         if self.spacing_mm is not None:
@@ -54,6 +57,12 @@ class PreprocessSpec:
                     f"`spacing_mm` must be a positive number of mm. Received: {self.spacing_mm!r}."
                 )
             object.__setattr__(self, "spacing_mm", float(self.spacing_mm))
+        if self.field_size is not None:
+            if self.fit != "center" or self.spacing_mm is not None:
+                raise ValueError(
+                    '`field_size` has a meaning only with `fit="center"` and without `spacing_mm`.'
+                )
+            object.__setattr__(self, "field_size", _size("field_size", self.field_size))
         if not _is_integer(self.context_slices) or self.context_slices < 0:
             raise ValueError(
                 f"`context_slices` must be an integer of 0 or more. "
@@ -71,10 +80,14 @@ class PreprocessSpec:
         return (*self.size, self.channels)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the attributes as JSON values (tuples become lists)."""
+        """Return the attributes as JSON values (tuples become lists).
+
+        `field_size` is there only if it is set, so that specs of before it existed stay the same.
+        """
         return {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in dataclasses.asdict(self).items()
+            if key != "field_size" or value is not None
         }
 
     @classmethod
@@ -213,6 +226,8 @@ def _resampled_shape(
     y, x = native_shape_yx
     if spec.fit == "resize":
         return spec.size
+    if spec.field_size is not None:
+        return spec.field_size
     if spec.spacing_mm is None:
         return y, x
     return (
@@ -284,11 +299,11 @@ def _rising_pair(key: str, value: Any) -> tuple[float, float]:
     return float(value[0]), float(value[1])
 
 
-def _size(value: Any) -> tuple[int, int]:
+def _size(key: str, value: Any) -> tuple[int, int]:
     if (
         not isinstance(value, (tuple, list))
         or len(value) != 2
         or not all(_is_integer(v) and v > 0 for v in value)
     ):
-        raise ValueError(f"`size` must be two positive integers (H, W). Received: {value!r}.")
+        raise ValueError(f"`{key}` must be two positive integers (H, W). Received: {value!r}.")
     return value[0], value[1]
