@@ -28,6 +28,9 @@ class Config:
     )
     records: Path | None = option("folder of the records, if not the plan's", default=None)
     source: Path | None = option("folder of the volumes, if it has moved", default=None)
+    only: tuple[str, ...] = option(
+        "students whose runs are made now; all when left out", default=()
+    )
     dry_run: bool = option("say what is done, what would run and how long", default=False)
     table: bool = option("write the table of the rows that there are, and no more", default=False)
 
@@ -36,6 +39,7 @@ def run(config: Config) -> None:
     """Makes what is missing, and prints the table."""
     from tfkd.comparison import Study, read_plan
     from tfkd.comparison.markdown import markdown_table
+    from tfkd.comparison.plan_file import naming_plan
 
     if config.dry_run and config.table:
         raise ConfigError("dry_run and table: expected one of the two at most, received both.")
@@ -46,14 +50,17 @@ def run(config: Config) -> None:
     start_tensorflow()
     out = config.out or Path("runs") / config.plan.stem
     verbose: str | int = "auto" if sys.stdout.isatty() else 2
-    study = Study(plan, out, config.rows, verbose=verbose, progress_bar=progress_bar)
-    if config.dry_run:
-        print("\n".join(study.outlook()))
-        return
-    if not config.table:
-        out.mkdir(parents=True, exist_ok=True)
-        write_config(config, "compare", config_path(out))
-        study.run()
+    with naming_plan(config.plan):
+        study = Study(
+            plan, out, config.rows, only=config.only, verbose=verbose, progress_bar=progress_bar
+        )
+        if config.dry_run:
+            print("\n".join(study.outlook()))
+            return
+        if not config.table:
+            out.mkdir(parents=True, exist_ok=True)
+            write_config(config, "compare", config_path(out))
+            study.run()
     paths = study.write_table()
     print(markdown_table(study.table()))
     print("\n".join(map(str, paths)))

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from tfkd.comparison.plan import Plan
-from tfkd.comparison.plan_file import read_plan
+from tfkd.comparison.plan_file import naming_plan, read_plan
 from tfkd.comparison.study import Study
 from tfkd.comparison.table import Table
 
@@ -40,5 +40,8 @@ def compare(
     Example:
         >>> table = compare("study.toml", "runs/study", "study/rows.jsonl")  # doctest: +SKIP
     """
-    read = plan if isinstance(plan, Plan) else read_plan(plan)
-    return Study(read, folder, rows, **arguments).run()
+    if isinstance(plan, Plan):
+        return Study(plan, folder, rows, **arguments).run()
+    read = read_plan(plan)
+    with naming_plan(plan):
+        return Study(read, folder, rows, **arguments).run()

@@ -3,6 +3,8 @@
 import dataclasses
 import runpy
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from tfkd.comparison.keys import check_known
 from tfkd.comparison.plan import Plan
 from tfkd.errors import PlanError
 
-__all__ = ["read_plan"]
+__all__ = ["naming_plan", "read_plan"]
 
 
 def read_plan(path: str | Path) -> Plan:
@@ -24,11 +26,22 @@ def read_plan(path: str | Path) -> Plan:
         PlanError: If the file cannot be read, or says what cannot be; names the file.
     """
     path = Path(path)
-    try:
+    with naming_plan(path):
         plan = _of_python(path) if path.suffix == ".py" else _of_toml(path)
+    return plan.relative_to(path.absolute().parent)
+
+
+@contextmanager
+def naming_plan(path: str | Path) -> Iterator[None]:
+    """Puts the file's name before the message of a `PlanError`.
+
+    Args:
+        path: The plan that the block works on.
+    """
+    try:
+        yield
     except PlanError as error:
         raise PlanError(f"{path}: {error}") from error
-    return plan.relative_to(path.absolute().parent)
 
 
 def _of_toml(path: Path) -> Plan:

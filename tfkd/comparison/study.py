@@ -4,11 +4,11 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfkd.comparison.jobs import Job, jobs_of
+from tfkd.comparison.keys import check_known
 from tfkd.comparison.plan import Plan
 from tfkd.comparison.row_file import RowFile
 from tfkd.comparison.run_lock import run_lock
@@ -18,6 +18,7 @@ from tfkd.errors import TrainingError
 from tfkd.records.manifest import Manifest
 
 if TYPE_CHECKING:
+    from tfkd.comparison.trainer import ProgressBar
     from tfkd.comparison.workshop import Workshop
 
 __all__ = ["Study"]
@@ -37,9 +38,10 @@ class Study:
         plan: The plan.
         folder: Folder of the runs.
         rows: File of finished runs; `rows.jsonl` in the folder by default. The table lies beside.
+        only: Students whose runs are made now, such as those meant for this machine; all for none.
         say: Called with each line of progress.
         verbose: How `fit` tells of itself, as in `keras.Model.fit`.
-        progress_bar: Gives, for a title, a context with a function `progress(done, total, text)`.
+        progress_bar: Shows how far long work is, such as `tfkd.cli.progress.progress_bar`.
 
     Raises:
         PlanError: If the plan names what does not exist.
@@ -52,9 +54,10 @@ class Study:
         folder: str | Path,
         rows: str | Path | None = None,
         *,
+        only: Sequence[str] = (),
         say: Callable[[str], None] | None = None,
         verbose: int | str = 2,
-        progress_bar: Callable[[str], AbstractContextManager[Any]] | None = None,
+        progress_bar: "ProgressBar | None" = None,
     ) -> None:
         self.plan = plan
         self.folder = Path(folder)
@@ -62,15 +65,26 @@ class Study:
         self.manifest = Manifest.load(plan.records)
         plan.check()
         self.jobs = jobs_of(plan, self.manifest)
+        for name in only:
+            check_known("only", name, plan.students, "student")
+        self._only = tuple(only)
         self._say = say or _to_standard_output
         self._verbose = verbose
         self._progress_bar = progress_bar
         self._failed: dict[str, str] = {}
 
     def missing(self) -> list[Job]:
-        """Runs of the plan that have no row yet, each once."""
+        """Runs of the plan that have no row yet and are to be made now, each once."""
         done = self.rows.read()
-        return [job for job in _each_once(self.jobs) if job.identity not in done]
+        return [job for job in self._wanted() if job.identity not in done]
+
+    def _wanted(self) -> list[Job]:
+        """Runs of the plan, without other students than those that are asked for."""
+        return [
+            job
+            for job in _each_once(self.jobs)
+            if job.kind == "teacher" or not self._only or job.network.name in self._only
+        ]
 
     def table(self) -> Table:
         """The table of the rows that there are."""
@@ -88,10 +102,10 @@ class Study:
         done = self.rows.read()
         lines = [
             f"{'done   ' if job.identity in done else 'missing'}  {job.title}"
-            for job in _each_once(self.jobs)
+            for job in self._wanted()
         ]
         missing = self.missing()
-        total = len(_each_once(self.jobs))
+        total = len(self._wanted())
         left = duration_text(seconds_left(missing, self._finished())) if missing else "all done"
         return [*lines, f"{total - len(missing)} of {total} done; {left}"]
 
@@ -116,7 +130,7 @@ class Study:
         )
         self._failed = {}
         if missing := self.missing():
-            workshop.check(missing)
+            workshop.trainer.check(missing)
         waiting = False
         while pending := self._pending(workshop):
             if any([self._try(job, workshop) for job in pending]):
@@ -143,30 +157,31 @@ class Study:
             teacher
             for job in missing
             for teacher in job.taught_by
-            if not workshop.is_trained(teacher) and teacher.title not in self._failed
+            if not workshop.trainer.is_trained(teacher) and teacher.title not in self._failed
         ]
         return sorted(_each_once([*missing, *needed]), key=lambda job: job.kind != "teacher")
 
     def _is_possible(self, job: Job, workshop: "Workshop") -> bool:
         """Whether it may still be made: not so if a teacher's training failed."""
         return all(
-            workshop.is_trained(one) or one.title not in self._failed for one in job.taught_by
+            workshop.trainer.is_trained(one) or one.title not in self._failed
+            for one in job.taught_by
         )
 
     def _try(self, job: Job, workshop: "Workshop") -> bool:
         """Makes a run if no other process has it, and its teachers are there."""
-        if not all(workshop.is_trained(one) for one in job.taught_by):
+        if not all(workshop.trainer.is_trained(one) for one in job.taught_by):
             return False
         with run_lock(self.folder / job.folder) as ours:
             if not ours:
                 return False
             known = job.identity in self.rows.read()
-            if known and (job.kind != "teacher" or workshop.is_trained(job)):
+            if known and (job.kind != "teacher" or workshop.trainer.is_trained(job)):
                 return True  # made by another process meanwhile
             self._announce(job)
             try:
                 if known:
-                    workshop.train(job)
+                    workshop.trainer.train(job)
                 else:
                     self.rows.append(workshop.make_row(job))
             except TrainingError as error:
@@ -177,7 +192,7 @@ class Study:
         return True
 
     def _announce(self, job: Job) -> None:
-        total, missing = len(_each_once(self.jobs)), self.missing()
+        total, missing = len(self._wanted()), self.missing()
         left = duration_text(seconds_left(missing, self._finished()))
         known = job.identity not in {one.identity for one in missing}
         number = "again" if known else f"{total - len(missing) + 1} of {total}"

@@ -1,0 +1,179 @@
+"""Plans: what they may say, and what is said about what they may not."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tfkd.comparison import Plan, read_plan
+from tfkd.errors import PlanError
+
+PLAN = """
+records = "records"
+seeds = [3, 4]
+[training]
+epochs = 5
+learning_rate = 1
+[teachers.raunet]
+network = "ra-unet"
+width = 0.5
+epochs = 9
+seed = 7
+[teachers.trained]
+file = "teacher.keras"
+sha256 = "00"
+[students.enet]
+network = "ENet"
+width = 0.25
+xla = true
+[methods.ours]
+preset = "emkd"
+region_weight = 0.5
+ramp_epochs = 3
+teacher = "raunet"
+[methods.both]
+losses = [
+  {loss = "RegionAffinityDistillation", weight = 0.9, teacher_layer_name = "tap_high"},
+  {loss = "PredictionMapDistillation"},
+]
+teacher = ["raunet", "trained"]
+weighting = "confidence"
+[methods.each]
+preset = "emkd"
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Writes `PLAN` with some text replaced."""
+
+    def write(old: str = "", new: str = "") -> Path:
+        assert old in PLAN
+        path = tmp_path / "study.toml"
+        path.write_text(PLAN.replace(old, new, 1) if old else PLAN, encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_settings_of_networks_override_those_of_the_plan(write: Callable[..., Path]) -> None:
+    path = write()
+    plan = read_plan(path)
+    assert plan.records == path.parent / "records"
+    assert plan.seeds == (3, 4)
+    teacher, student = plan.teachers["raunet"], plan.students["enet"]
+    assert (teacher.network, teacher.width, teacher.seed) == ("RAUNet", 0.5, 7)
+    assert (teacher.settings.epochs, student.settings.epochs) == (9, 5)
+    assert (teacher.settings.xla, student.settings.xla) == (False, True)
+    assert student.settings.learning_rate == 1.0
+    assert plan.teachers["trained"].file == str(path.parent / "teacher.keras")
+
+
+def test_methods(write: Callable[..., Path]) -> None:
+    plan = read_plan(write())
+    plan.check()
+    ours, both, each = plan.methods.values()
+    assert plan.teachers_of(ours) == [("raunet",)]
+    assert plan.teachers_of(both) == [("raunet", "trained")]
+    assert plan.teachers_of(each) == [("raunet",), ("trained",)]
+    assert ours.ramp_epochs == 3.0
+    assert ours.build()[1] == [0.1, 0.9, 0.9, 0.5, 0.5]
+    losses, weights = both.build()
+    assert weights == [0.9, 1.0]
+    assert losses[0].teacher_layer_name == "tap_high"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "mentions"),
+    [
+        ("seeds =", "seed =", ["the plan", "'seed'", "Nearest: seeds"]),
+        ("epochs = 5", "epoch = 5", ["[training]", "'epoch'", "Nearest: epochs"]),
+        ("xla = true", "xlaa = true", ["[students.enet]", "'xlaa'", "Nearest: xla"]),
+        ('"ENet"', '"EdgeNet"', ["[students.enet] network", "'EdgeNet'", "ENet"]),
+        ("epochs = 9", "epochs = 0.5", ["[teachers.raunet] epochs", "a whole number", "0.5"]),
+        ("epochs = 9", "epochs = 0", ["[teachers.raunet] epochs", "a positive number"]),
+        ("epochs = 9", "ema = 2.0", ["[teachers.raunet] ema", "between 0 and 1", "2.0"]),
+        ("seeds = [3, 4]", "seeds = [3, 3]", ["seeds", "different"]),
+        ('teacher = "raunet"', 'teacher = "ranet"', ["[methods.ours] teacher", "raunet"]),
+        ("[methods.each]", "[methods.plain]", ["[methods.plain]", "always there"]),
+        ("[methods.each]", '[methods."a/b"]', ["[methods]", "'a/b'"]),
+        ('file = "teacher.keras"', "width = 1.0", ["[teachers.trained]", "`file`"]),
+        ('weighting = "confidence"', 'weighting = "most"', ["[methods.both]", "'confidence'"]),
+        ('records = "records"', "", ["records", "found none"]),
+        ("[training]", "[training", ["expected a plan as TOML"]),
+    ],
+)
+def test_an_error_names_file_place_and_what_is_near(
+    write: Callable[..., Path], old: str, new: str, mentions: list[str]
+) -> None:
+    path = write(old, new)
+    with pytest.raises(PlanError) as caught:
+        read_plan(path)
+    for mention in [str(path), *mentions]:
+        assert mention in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "mentions"),
+    [
+        ('preset = "emkd"\nreg', 'preset = "emdk"\nreg', ["[methods.ours]", "Nearest: emkd"]),
+        ("region_weight", "regio_weight", ["[methods.ours]", "Nearest: region_weight"]),
+        ("Affinity", "Afinity", ["[methods.both] losses", "RegionAffinityDistillation"]),
+        ("teacher_layer_name", "teacher_layer", ["Nearest: teacher_layer_name"]),
+        ("weight = 0.9", 'weight = "much"', ["[methods.both] losses weight", "'much'"]),
+        ("width = 0.25", 'options = {weigths = "a"}', ["[students.enet] options", "'weigths'"]),
+    ],
+)
+def test_what_only_the_library_knows_is_checked_before_anything_is_trained(
+    write: Callable[..., Path], old: str, new: str, mentions: list[str]
+) -> None:
+    plan = read_plan(write(old, new))
+    with pytest.raises(PlanError) as caught:
+        plan.check()
+    for mention in mentions:
+        assert mention in str(caught.value)
+
+
+def test_plan_in_python(tmp_path: Path) -> None:
+    path = tmp_path / "study.py"
+    path.write_text(
+        "import tfkd\n"
+        "plan = tfkd.comparison.Plan(records='records', students={'a': {'network': 'ENet'}})\n"
+    )
+    plan = read_plan(path)
+    assert plan.records == tmp_path / "records"
+    assert plan.students["a"].network == "ENet"
+    path.write_text("plan = 3\n")
+    with pytest.raises(PlanError, match=r"study\.py: expected `plan = .* Received 3"):
+        read_plan(path)
+    with pytest.raises(PlanError, match="found no file"):
+        read_plan(tmp_path / "none.py")
+
+
+def test_presets_and_losses_of_ones_own() -> None:
+    from tfkd.losses import PredictionMapDistillation
+
+    class Mine(PredictionMapDistillation):
+        pass
+
+    def preset(weight: float) -> Any:
+        return [Mine()], [weight]
+
+    plan = Plan(
+        records="records",
+        teachers={"t": {"network": "UNet"}},
+        students={"s": {"network": "ENet"}},
+        methods={
+            "one": {"preset": preset, "weight": 2.0},
+            "two": {"losses": [{"loss": Mine, "temperature": 2.0}]},
+        },
+    )
+    one, two = plan.methods.values()
+    assert one.identity()["losses"] == [{"class": "Mine", "weight": 2.0}]
+    assert two.identity()["losses"] == [{"class": "Mine", "temperature": 2.0, "weight": 1.0}]
+
+
+def test_methods_need_a_teacher() -> None:
+    with pytest.raises(PlanError, match=r"\[teachers\]: expected at least one"):
+        Plan(records="r", students={"s": {"network": "ENet"}}, methods={"m": {"preset": "emkd"}})

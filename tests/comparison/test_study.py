@@ -1,0 +1,187 @@
+"""Who makes which run, and when; without any training."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tfkd.comparison import Plan, Study
+from tfkd.comparison import study as module
+from tfkd.comparison.jobs import Job
+from tfkd.comparison.run_lock import run_lock
+from tfkd.errors import PlanError, TrainingError
+
+ALL = [
+    "teacher big",
+    "small, plain, seed 0",
+    "small ← big, kd, seed 0",
+    "small, plain, seed 1",
+    "small ← big, kd, seed 1",
+]
+
+
+class Made:
+    """In place of the workshop and its trainer: notes what would be made."""
+
+    def __init__(self, make_row: Callable[..., Any]) -> None:
+        self.make = make_row
+        self.runs: list[str] = []
+        self.trained: set[str] = set()
+        self.failing: set[str] = set()
+        self.on_run: Callable[[Job], None] = lambda job: None
+
+    def __call__(self, *arguments: Any, **options: Any) -> "Made":
+        return self
+
+    @property
+    def trainer(self) -> "Made":
+        return self
+
+    def check(self, jobs: list[Job]) -> None:
+        pass
+
+    def is_trained(self, job: Job) -> bool:
+        return job.title in self.trained
+
+    def train(self, job: Job) -> None:
+        self.runs.append(job.title)
+        self.on_run(job)
+        if job.title in self.failing:
+            raise TrainingError("loss is not finite")
+        self.trained.add(job.title)
+
+    def make_row(self, job: Job) -> dict[str, Any]:
+        self.train(job)
+        return self.make(job)
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch, make_row: Callable[..., Any]) -> Made:
+    made = Made(make_row)
+    monkeypatch.setattr("tfkd.comparison.workshop.Workshop", made)
+    monkeypatch.setattr(module, "_LOOK_AGAIN_S", 0.01)
+    monkeypatch.setattr("tfkd.comparison.table_files.html_page", lambda table: "")  # takes time
+    return made
+
+
+@pytest.fixture
+def study(make_plan: Callable[..., Plan], tmp_path: Path, made: Made) -> Study:
+    return Study(make_plan(), tmp_path / "out", say=lambda line: said.append(line))
+
+
+said: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def _nothing_said() -> None:
+    said.clear()
+
+
+def test_everything_is_made_once(study: Study, made: Made) -> None:
+    assert study.outlook()[-1] == "0 of 5 done; time left not known yet"
+    study.run()
+    assert made.runs == ALL
+    assert said[0] == "1 of 5: teacher big; time left not known yet"
+    # 61 s for each finished run; the first distilled one is guessed by the plain one.
+    assert said[3:] == [
+        "4 of 5: small, plain, seed 1; about 2 min left",
+        "5 of 5: small ← big, kd, seed 1; about 61 s left",
+    ]
+    assert {path.name for path in study.rows.path.parent.iterdir()} >= {
+        "rows.jsonl",
+        "table.csv",
+        "table.md",
+        "table.html",
+    }
+    study.run()
+    assert made.runs == ALL
+    assert study.outlook()[-1] == "5 of 5 done; all done"
+
+
+def test_rows_count_without_their_runs(
+    study: Study, made: Made, make_plan: Callable[..., Plan], tmp_path: Path
+) -> None:
+    study.run()
+    made.trained.clear()  # on another machine
+    other = Study(make_plan(seeds=[0, 1, 2]), tmp_path / "other", study.rows.path)
+    other.run()
+    # The new seed needs the teacher, whose row is there already.
+    assert made.runs[5:] == ["teacher big", "small, plain, seed 2", "small ← big, kd, seed 2"]
+    assert len(study.rows.path.read_text().splitlines()) == 7
+
+
+def test_changed_settings_are_made_anew(
+    study: Study, made: Made, make_plan: Callable[..., Plan], tmp_path: Path
+) -> None:
+    study.run()
+    students = {"small": {"network": "UNet", "width": 0.05, "learning_rate": 0.1}}
+    other = Study(make_plan(students=students), study.folder)
+    assert [job.title for job in other.missing()] == ALL[1:]
+    assert [line.seeds_done for line in other.table().lines] == [(0,), (), ()]
+    other.run()
+    assert made.runs == [*ALL, *ALL[1:]]
+
+
+def test_a_run_of_another_process_is_passed_by_and_looked_at_again(
+    study: Study, made: Made
+) -> None:
+    held = study.jobs[1]
+    lock = run_lock(study.folder / held.folder)
+    assert lock.__enter__()
+
+    def finish(job: Job) -> None:
+        if job.title == ALL[-1]:  # the other process is done
+            study.rows.append(made.make(held))
+            lock.__exit__(None, None, None)
+
+    made.on_run = finish
+    study.run()
+    assert made.runs == [title for title in ALL if title != held.title]
+    assert not study.missing()
+
+
+def test_a_run_that_another_process_gave_up_is_taken_over(study: Study, made: Made) -> None:
+    teacher = study.jobs[0]
+    lock = run_lock(study.folder / teacher.folder)
+    assert lock.__enter__()
+    made.on_run = lambda job: lock.__exit__(None, None, None) if "seed 1" in job.title else None
+    study.run()
+    assert made.runs == [ALL[1], ALL[3], ALL[0], ALL[2], ALL[4]]
+
+
+def test_a_failed_run_does_not_stop_the_others(study: Study, made: Made) -> None:
+    made.failing = {ALL[2]}
+    with pytest.raises(TrainingError, match=r"1 runs failed: small ← big, kd, seed 0: loss"):
+        study.run()
+    assert made.runs == ALL
+    assert [job.title for job in study.missing()] == [ALL[2]]
+    assert "1 of 2" in (study.folder / "table.md").read_text()
+
+
+def test_without_its_teacher_a_run_is_left_out(study: Study, made: Made) -> None:
+    made.failing = {ALL[0]}
+    with pytest.raises(TrainingError, match="1 runs failed: teacher big"):
+        study.run()
+    assert made.runs == [ALL[0], ALL[1], ALL[3]]
+
+
+def test_only_some_students(make_plan: Callable[..., Plan], tmp_path: Path, made: Made) -> None:
+    students = {name: {"network": "UNet", "width": w} for name, w in (("a", 0.05), ("b", 0.06))}
+    plan = make_plan(students=students, seeds=[0])
+    Study(plan, tmp_path, only=["b"]).run()
+    assert made.runs == ["teacher big", "b, plain, seed 0", "b ← big, kd, seed 0"]
+    assert "0 of 1" in (tmp_path / "table.md").read_text()
+    with pytest.raises(PlanError, match=r"only: unknown student 'c'\. .*Known: a, b"):
+        Study(plan, tmp_path, only=["c"])
+
+
+def test_a_unique_line_for_equal_students(
+    make_plan: Callable[..., Plan], tmp_path: Path, made: Made
+) -> None:
+    students = {name: {"network": "UNet", "width": 0.05} for name in ("a", "b")}
+    study = Study(make_plan(students=students, seeds=[0]), tmp_path)
+    study.run()
+    assert made.runs == ["teacher big", "a, plain, seed 0", "a ← big, kd, seed 0"]
+    assert all(line.is_complete for line in study.table().lines)
+    assert len(study.rows.path.read_text().splitlines()) == 3
