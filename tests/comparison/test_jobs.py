@@ -12,6 +12,7 @@ from tfkd.comparison import Plan
 from tfkd.comparison.jobs import jobs_of, records_identity
 from tfkd.errors import PlanError
 from tfkd.records import Manifest
+from tfkd.volumes import REFERENCE
 
 
 def identities(plan: Plan, manifest: Manifest) -> dict[str, str]:
@@ -23,6 +24,7 @@ def changed(one: dict[str, str], other: dict[str, str]) -> set[str]:
     return {title for title in one if one[title] != other[title]}
 
 
+IDENTITIES = ["7cf3080a", "1ae4a576", "1131c554"]
 TEACHER = "teacher big"
 PLAIN = {f"small, plain, seed {seed}" for seed in (0, 1)}
 TAUGHT = {f"small ← big, kd, seed {seed}" for seed in (0, 1)}
@@ -92,8 +94,27 @@ def test_a_preset_and_the_same_losses_are_the_same(
 def test_records_are_known_wherever_they_lie(manifest: Manifest) -> None:
     moved = dataclasses.replace(manifest, source_root="/elsewhere", tfkd_version="9", shards=())
     assert records_identity(moved) == records_identity(manifest)
+    other = dataclasses.replace(manifest, protocol=REFERENCE, target_labels=(1, 2))
+    assert records_identity(other) != records_identity(manifest)
     other = dataclasses.replace(manifest, label_names=("background", "a", "b"))
     assert records_identity(other) != records_identity(manifest)
+
+
+def test_what_the_plan_does_not_say_the_protocol_does(
+    make_plan: Callable[..., Plan], manifest: Manifest
+) -> None:
+    reference = dataclasses.replace(manifest, protocol=REFERENCE)
+    plan = make_plan(training={"epochs": 2})
+    small = jobs_of(plan, reference)[1].settings
+    assert (small.epochs, small.batch_size, small.learning_rate) == (2, 16, 1e-2)
+    small = jobs_of(plan, manifest)[1].settings
+    assert (small.epochs, small.batch_size, small.learning_rate) == (2, 8, 2e-3)
+
+
+def test_identities_stay(make_plan: Callable[..., Plan], manifest: Manifest) -> None:
+    """Rows are committed: who changes an identity makes them worthless."""
+    jobs = jobs_of(make_plan(), dataclasses.replace(manifest, cases=()))
+    assert [job.identity[:8] for job in jobs[:3]] == IDENTITIES
 
 
 def test_a_trained_teacher_is_known_by_its_file(

@@ -48,6 +48,7 @@ def measure_int8(
             calibration=calibration,
             spec=manifest.spec,
             label_names=manifest.label_names,
+            threshold=manifest.protocol.threshold,
             # Whether it is good enough to be used is not for a comparison to say.
             min_agreement=0.0,
         )

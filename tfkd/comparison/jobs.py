@@ -3,13 +3,14 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tfkd.comparison.method import PLAIN, Method
 from tfkd.comparison.networks import Network
 from tfkd.comparison.settings import Settings
+from tfkd.volumes import WHOLE_VOLUME
 
 if TYPE_CHECKING:
     from tfkd.comparison.plan import Plan
@@ -95,12 +96,16 @@ def jobs_of(plan: "Plan", manifest: "Manifest") -> list[Job]:
         PlanError: If a teacher's file is missing, or a method cannot be built.
     """
     data = {"version": 1, "revision": plan.revision, "records": records_identity(manifest)}
-    teachers = {name: _teacher_job(one, data) for name, one in plan.teachers.items()}
+    teachers = {
+        name: _teacher_job(_for_protocol(one, manifest), data)
+        for name, one in plan.teachers.items()
+    }
+    students = [_for_protocol(one, manifest) for one in plan.students.values()]
     methods = {name: (one, one.identity()) for name, one in plan.methods.items()}
     jobs = list(teachers.values())
     for seed in plan.seeds:
         exports = plan.export == "all" or (plan.export == "first" and seed == plan.seeds[0])
-        for student in plan.students.values():
+        for student in students:
             facts = data | {"kind": "student", "seed": seed}
             plain = facts | student.identity()
             common: dict[str, Any] = {"network": student, "seed": seed, "exports": exports}
@@ -123,6 +128,10 @@ def jobs_of(plan: "Plan", manifest: "Manifest") -> list[Job]:
                     identity = digest(facts | own | {"method": said, "teachers": ids})
                     jobs.append(replace(job, identity=identity))
     return jobs
+
+
+def _for_protocol(network: Network, manifest: "Manifest") -> Network:
+    return replace(network, settings=network.settings.for_protocol(manifest.protocol))
 
 
 def _teacher_job(network: Network, data: Mapping[str, Any]) -> Job:
@@ -156,15 +165,19 @@ def records_identity(manifest: "Manifest") -> str:
         }
         for case in manifest.cases
     ]
-    return digest(
-        {
-            "spec": manifest.spec.to_dict(),
-            "labels": manifest.label_names,
-            "splits": manifest.splits,
-            "identity_affine": manifest.identity_affine,
-            "cases": cases,
-        }
-    )
+    facts: dict[str, Any] = {
+        "spec": manifest.spec.to_dict(),
+        "labels": manifest.label_names,
+        "splits": manifest.splits,
+        "identity_affine": manifest.identity_affine,
+        "cases": cases,
+    }
+    # What came later is left out at its default, so that the rows made before keep their identity.
+    if manifest.protocol != WHOLE_VOLUME:
+        facts["protocol"] = manifest.protocol.name
+    if manifest.target_labels:
+        facts["target_labels"] = manifest.target_labels
+    return digest(facts)
 
 
 def digest(facts: Mapping[str, Any]) -> str:
@@ -182,5 +195,5 @@ def settings_of(job: Job) -> dict[str, Any]:
         "network": network.network,
         "width": network.width,
         **({"options": dict(network.options)} if network.options else {}),
-        **asdict(job.settings),
+        **job.settings.values,
     }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfkd.metrics import dice_per_class
-from tfkd.report.scoring import read_case
+from tfkd.report.scoring import counted_slices, read_case
 from tfkd.volumes import Volume
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class ScoredVolumes:
         self._cases = manifest.case_files("test", source)
         self._identity_affine = manifest.identity_affine
         self._label_names = manifest.label_names
+        self._protocol = manifest.protocol
         voxels = sum(math.prod(case.shape) for case in manifest.cases_of("test"))
         self._keeps = voxels * _BYTES_PER_VOXEL < _MEMORY_SHARE * _memory_bytes()
         self._kept: dict[str, tuple[Volume, Volume]] = {}
@@ -63,7 +64,10 @@ class ScoredVolumes:
             if progress is not None:
                 progress(len(scores), len(self._cases), image.case_id)
             mask = predictor(image)
-            dice = dice_per_class(truth.array, mask.array, len(self._label_names))[1:]
+            counted = counted_slices(truth, self._protocol)
+            dice = dice_per_class(
+                truth.array[counted], mask.array[counted], len(self._label_names)
+            )[1:]
             scores[image.case_id] = [None if np.isnan(x) else round(float(x), 6) for x in dice]
         return scores
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 from tfkd.comparison.keys import typed_fields
 from tfkd.errors import PlanError
+from tfkd.volumes import WHOLE_VOLUME, Protocol
 
 __all__ = ["Settings"]
 
@@ -23,7 +24,8 @@ class Settings:
     """Settings of one training.
 
     Attributes:
-        epochs: Number of epochs, all of which are trained.
+        epochs: Number of epochs, all of which are trained; by the records' protocol, as are batch
+            size and learning rate, where the plan says nothing.
         steps_per_epoch: Steps of an epoch; about one look at every slice for None.
         batch_size: Slices per step.
         learning_rate: Adam's learning rate, falling along a cosine.
@@ -36,12 +38,13 @@ class Settings:
         cache_teacher: Whether the teachers run once per slice instead of in every step.
         xla: Whether the whole step is compiled with XLA.
         checkpoint_minutes: Most minutes that a kill can lose.
+        said: Names of the settings that the plan says.
     """
 
-    epochs: int = 30
+    epochs: int = WHOLE_VOLUME.epochs
     steps_per_epoch: int | None = None
-    batch_size: int = 8
-    learning_rate: float = 2e-3
+    batch_size: int = WHOLE_VOLUME.batch_size
+    learning_rate: float = WHOLE_VOLUME.learning_rate
     augment: bool = True
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     ema: float | None = None
@@ -50,11 +53,12 @@ class Settings:
     cache_teacher: bool = True
     xla: bool = False
     checkpoint_minutes: float = 5.0
+    said: frozenset[str] = frozenset()
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
         """Names of the settings."""
-        return tuple(field.name for field in dataclasses.fields(cls))
+        return tuple(field.name for field in dataclasses.fields(cls) if field.name != "said")
 
     def updated(self, where: str, given: Mapping[str, Any]) -> Self:
         """These settings with others in the place of some.
@@ -66,7 +70,8 @@ class Settings:
         Raises:
             PlanError: If a value is of another type or out of range.
         """
-        settings = dataclasses.replace(self, **typed_fields(where, given, type(self)))
+        values = typed_fields(where, given, type(self))
+        settings = dataclasses.replace(self, **values, said=self.said | set(values))
         for name in ("epochs", "steps_per_epoch", "batch_size", "learning_rate"):
             value = getattr(settings, name)
             if value is not None and value <= 0:
@@ -79,6 +84,21 @@ class Settings:
             raise PlanError(f"{where} checkpoint_minutes: expected at least 0.")
         return settings
 
+    def for_protocol(self, protocol: Protocol) -> Self:
+        """These settings, where the plan says nothing with the schedule of the records' protocol.
+
+        Args:
+            protocol: Of the records' manifest.
+        """
+        names = ("epochs", "batch_size", "learning_rate")
+        schedule = {name: getattr(protocol, name) for name in names if name not in self.said}
+        return dataclasses.replace(self, **schedule)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The settings by name."""
+        return {name: getattr(self, name) for name in self.names()}
+
     def identity(self, *, distilled: bool) -> dict[str, Any]:
         """What determines the result, for the identity of a row.
 
@@ -89,6 +109,6 @@ class Settings:
         left_out = {*_HOW, *(() if distilled else ("cache_teacher",))}
         return {
             name: value
-            for name, value in dataclasses.asdict(self).items()
+            for name, value in self.values.items()
             if name not in left_out and not (name in _ADDED_LATER and value == defaults[name])
         }

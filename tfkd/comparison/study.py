@@ -88,7 +88,8 @@ class Study:
 
     def table(self) -> Table:
         """The table of the rows that there are."""
-        return table_of(self.jobs, self.rows.read(), self.manifest.label_names)
+        manifest = self.manifest
+        return table_of(self.jobs, self.rows.read(), manifest.label_names, manifest.protocol.score)
 
     def write_table(self, folder: str | Path | None = None) -> list[Path]:
         """Writes `table.csv`, `table.md` and `table.html` beside the rows, or into a folder."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from tfkd.comparison.jobs import Job
 from tfkd.comparison.paired_test import PairedTest, paired_test
+from tfkd.volumes import WHOLE_VOLUME
 
 __all__ = ["Line", "Table", "table_of"]
 
@@ -88,16 +89,21 @@ class Table:
         lines: Teachers, then student by student: plain, and each method.
         machines: Machines on which the rows were made, in words.
         patients: Number of test patients; None without a row.
+        score: The rule of the score, in words.
     """
 
     label_names: tuple[str, ...]
     lines: tuple[Line, ...]
     machines: tuple[str, ...]
     patients: int | None
+    score: str = WHOLE_VOLUME.score
 
 
 def table_of(
-    jobs: Sequence[Job], rows: Mapping[str, Mapping[str, Any]], label_names: Sequence[str]
+    jobs: Sequence[Job],
+    rows: Mapping[str, Mapping[str, Any]],
+    label_names: Sequence[str],
+    score: str = WHOLE_VOLUME.score,
 ) -> Table:
     """Computes the table.
 
@@ -105,6 +111,7 @@ def table_of(
         jobs: Runs of the plan, see `jobs_of`.
         rows: Finished runs by identity; those of other identities play no part.
         label_names: Of the records, the background first.
+        score: The rule of the score in words, as the records' protocol has it.
     """
     groups: dict[tuple[str, str, str, str], list[Job]] = {}
     for job in jobs:
@@ -113,7 +120,8 @@ def table_of(
     lines = [_line(group, groups, rows, len(foreground)) for group in _ordered(groups)]
     used = [rows[job.identity] for job in jobs if job.identity in rows]
     machines = tuple(dict.fromkeys(row["machine"] for row in used))
-    return Table(foreground, tuple(lines), machines, len(used[0]["dice"]) if used else None)
+    patients = len(used[0]["dice"]) if used else None
+    return Table(foreground, tuple(lines), machines, patients, score)
 
 
 def _ordered(groups: Mapping[tuple[str, str, str, str], Any]) -> list[tuple[str, str, str, str]]:

@@ -106,9 +106,9 @@ def notes(table: Table) -> list[str]:
     threads = {line.int8_threads for line in table.lines if line.int8_threads}
     patients = "the test patients" if table.patients is None else f"{table.patients} test patients"
     said = [
-        f"Dice: whole volumes of {patients}, mean over the labels of the mean over the patients; "
-        "mean ± standard deviation over the seeds. A label that is in neither truth nor mask of a "
-        "patient is left out.",
+        f"Dice: volumes of {patients} ({table.score}), mean over the labels of the mean over the "
+        "patients; mean ± standard deviation over the seeds. A label that is in neither truth nor "
+        "mask of a patient is left out.",
         "points: hundredths of Dice over the plain student. gap closed: (method − plain) / "
         f"(teacher − plain), where the teacher is at least {SMALLEST_GAP:g} point above. Both are "
         "from the seeds that method and plain student have.",

@@ -112,7 +112,10 @@ class Workshop:
     def _score(self, job: Job, network: "keras.Model") -> dict[str, list[float | None]]:
         from tfkd.export import keras_predictor
 
-        predictor = keras_predictor(network, self._manifest.spec, self._manifest.label_names)
+        manifest = self._manifest
+        predictor = keras_predictor(
+            network, manifest.spec, manifest.label_names, threshold=manifest.protocol.threshold
+        )
         with self._progress_bar(f"score {job.title}") as progress:
             return self._volumes.dice(predictor, progress)
 

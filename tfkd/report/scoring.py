@@ -29,7 +29,14 @@ from tfkd.volumes import (
     write_volume,
 )
 
-__all__ = ["CaseFilesLike", "CasePaths", "evaluate", "read_case", "time_per_slice_ms"]
+__all__ = [
+    "CaseFilesLike",
+    "CasePaths",
+    "counted_slices",
+    "evaluate",
+    "read_case",
+    "time_per_slice_ms",
+]
 
 Progress = Callable[[int, int, str], None]
 
@@ -152,7 +159,7 @@ def evaluate(
         prediction = predictor(image)
         seconds.append(time.perf_counter() - start)
         _check_prediction(model, image, prediction, table.label_names)
-        counted = _counted(truth, protocol)
+        counted = counted_slices(truth, protocol)
         table = table.with_case(
             case.case_id, truth.array[counted], prediction.array[counted], image.voxel_volume_ml
         )
@@ -216,8 +223,16 @@ def _check_cases(cases: Sequence[CaseFilesLike]) -> None:
         )
 
 
-def _counted(truth: Volume, protocol: Protocol) -> Any:
-    """An index of the slices that count."""
+def counted_slices(truth: Volume, protocol: Protocol) -> Any:
+    """Which slices of a case count.
+
+    Args:
+        truth: the true mask.
+        protocol: of the records; one with `only_positive` counts slices with foreground only.
+
+    Returns:
+        An index of the first axis.
+    """
     if not protocol.only_positive:
         return slice(None)  # no copy
     return np.any((truth.array > 0) & (truth.array != IGNORE_LABEL), axis=(1, 2))
