@@ -120,6 +120,20 @@ class Study:
             TrainingInterrupted: Upon SIGTERM, with the state saved; call again to go on.
             TrainingError: In the end, if some runs failed; the others are done.
         """
+        self._failed = {}
+        # Where all is done, the volumes need not be there, and TensorFlow has nothing to do.
+        if missing := self.missing():
+            self._make(missing)
+        self.write_table()
+        if self._failed:
+            raise TrainingError(
+                f"{len(self._failed)} runs failed: "
+                f"{'; '.join(f'{run}: {why}' for run, why in self._failed.items())}"
+            )
+        return self.table()
+
+    def _make(self, missing: list[Job]) -> None:
+        """Makes runs until none is left that this or another process can make."""
         from tfkd.comparison.workshop import Workshop
 
         workshop = Workshop(
@@ -129,9 +143,7 @@ class Study:
             verbose=self._verbose,
             progress_bar=self._progress_bar,
         )
-        self._failed = {}
-        if missing := self.missing():
-            workshop.trainer.check(missing)
+        workshop.trainer.check(missing)
         waiting = False
         while pending := self._pending(workshop):
             if any([self._try(job, workshop) for job in pending]):
@@ -143,13 +155,6 @@ class Study:
                 self._say(f"{len(pending)} runs are being made by other processes; waiting")
             waiting = True
             time.sleep(_LOOK_AGAIN_S)
-        self.write_table()
-        if self._failed:
-            raise TrainingError(
-                f"{len(self._failed)} runs failed: "
-                f"{'; '.join(f'{run}: {why}' for run, why in self._failed.items())}"
-            )
-        return self.table()
 
     def _pending(self, workshop: "Workshop") -> list[Job]:
         """Missing runs, after the teachers that they need and that are not on this machine."""
@@ -185,7 +190,8 @@ class Study:
                     workshop.trainer.train(job)
                 else:
                     self.rows.append(workshop.make_row(job))
-            except TrainingError as error:
+            # A ValueError, for XLA does not notice before the score that a network has diverged.
+            except (TrainingError, ValueError) as error:
                 self._failed[job.title] = str(error)
                 self._say(f"{job.title} failed: {error}")
                 return True
