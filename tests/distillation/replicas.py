@@ -1,5 +1,7 @@
 """What goes wrong in one of two replicas; run by `test_replicas.py` as a process of its own."""
 
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -55,9 +57,28 @@ def check_names(bad: int) -> None:
         fit(distiller_of(keras.optimizers.SGD(0.1)), x, y)
 
 
+def check_unlabelled() -> None:
+    """The global loss is that of one device where all slices without labels are in one replica."""
+    x, y = slices(8)
+    y[4:] = 255
+    y[3, :8] = 255
+    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+        image = keras.Input((16, 16, 1))
+        student = keras.Model(image, keras.layers.Conv2D(3, 3, padding="same")(image))
+        distiller = Distiller(None, student)
+        distiller.compile(keras.optimizers.SGD(0.1), FocalDice())
+    expected = float(FocalDice()(y, student(x)))
+    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(8, drop_remainder=True)
+    found = distiller.fit(data, shuffle=False, verbose=0).history["loss"]
+    np.testing.assert_allclose(found, [expected], rtol=1e-5)
+
+
 if __name__ == "__main__":
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    if "unlabelled" in sys.argv:  # a process has one sequence of collective operations
+        check_unlabelled()
+        sys.exit()
     for bad in (None, 0, 7):
         check_overflow(bad)
     for bad in (0, 7):

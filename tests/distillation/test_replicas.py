@@ -1,11 +1,16 @@
-"""What goes wrong in one replica is known to all."""
+"""What goes wrong in one replica is known to all, and what has no label counts in none."""
 
 import subprocess
 import sys
 
+import pytest
 
-def test_overflow_and_nan_in_one_of_two_replicas():
+
+@pytest.mark.parametrize("checks", [[], ["unlabelled"]], ids=["failures", "unlabelled"])
+def test_two_replicas(checks):
     result = subprocess.run(
-        [sys.executable, "-m", "tests.distillation.replicas"], capture_output=True, text=True
+        [sys.executable, "-m", "tests.distillation.replicas", *checks],
+        capture_output=True,
+        text=True,
     )
     assert result.returncode == 0, result.stderr[-3000:]

@@ -173,8 +173,14 @@ class DistillationTerms:
             return fill_labels(labels, one_hot_labels(pseudo, labels.shape[-1]))
         if not logits:  # of a cache for records of which every pixel has a label
             return labels
-        found = pseudo_labels([ops.stop_gradient(one) for one in logits], self._threshold)
-        return fill_labels(labels, found)
+
+        def fill() -> Any:
+            return fill_labels(labels, pseudo_labels(logits, self._threshold))
+
+        # Most batches have all their labels, and shall not pay for this. Without a gradient through
+        # it, as XLA has none for a condition.
+        missing = ops.any(ops.sum(labels, axis=-1) <= 0)
+        return ops.stop_gradient(ops.cond(missing, fill, lambda: labels))
 
 
 def _prefix(teacher: str, loss: DistillationLoss) -> str:
