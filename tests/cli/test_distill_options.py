@@ -136,3 +136,30 @@ def test_folds_that_do_not_fit(
 ) -> None:
     fail(["train", folder / "records", tmp_path / "out", *options], reason)
     assert not (tmp_path / "out").exists()
+
+
+def test_another_method_has_its_own_losses(folder: Path, usual: Path) -> None:
+    out = folder / "cwd"
+    taught_by = ["--teacher", str(usual), "--method", "cwd", "--method-weight", "0.5"]
+    run("distill", folder / "records", out, *SETTINGS, *taught_by)
+    row = history(out)[0]
+    assert row["loss"] == pytest.approx(row["student_loss"] + 1.5 * row["channel_wise"], rel=1e-4)
+    assert "prediction_map" not in row
+
+
+def test_options_of_the_paper_are_no_options_of_another_method(
+    folder: Path, usual: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["distill", folder / "records", folder / "none", *SETTINGS, "--teacher", usual]
+    words += ["--method", "kd", "--region-weight", "0.5"]
+    assert main([str(word) for word in words]) != 0
+    assert "region_weight: expected it with method emkd alone" in capsys.readouterr().err
+
+
+def test_every_method_can_be_asked_for() -> None:
+    from typing import get_args
+
+    from tfkd.cli.distill import MethodName
+    from tfkd.distillation import methods
+
+    assert set(get_args(MethodName)) == set(methods.__all__)

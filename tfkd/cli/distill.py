@@ -1,5 +1,6 @@
 """`tfkd distill`: a student under one or several teachers."""
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,16 +20,30 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-    from tfkd.distillation import Distiller, Teachers
+    from tfkd.distillation import Distiller, Teachers, methods
     from tfkd.records import CTRecords
 
 SUMMARY = "Train a student from labels and from one or several trained teachers."
 EXAMPLE = "tfkd distill records/lits runs/student --teacher runs/teacher/model.keras --network ENet"
 
+MethodName = Literal[
+    "emkd", "kd", "attention_transfer", "fitnets", "similarity", "cwd", "skd", "dist"
+]
+
+# Arguments of `tfkd.methods.emkd`, which other methods do not have.
+_OF_EMKD = {
+    "prediction_weight": "prediction_weight",
+    "balanced": "balanced",
+    "importance_weight": "importance_weight",
+    "region_weight": "region_weight",
+    "region_variant": "variant",
+    "taps": "taps",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config(TrainingConfig):
-    """Settings of `tfkd distill`; the losses and weights are those of the paper."""
+    """Settings of `tfkd distill`; losses and weights as the method's paper has them."""
 
     teacher: tuple[Path, ...] = option(
         "trained teachers, one or several .keras files; give it after RECORDS and OUT, which it "
@@ -36,17 +51,23 @@ class Config(TrainingConfig):
         flag="--teacher",
     )
     network: str = option(f"student: one of {', '.join(STUDENTS + TEACHERS)}", default="ENet")
-    prediction_weight: float = option("weight of the prediction map loss", default=0.1)
+    method: MethodName = option("method of `tfkd.methods`, with its weights", default="emkd")
+    method_weight: float = option("factor on all weights of the method", default=1.0)
+    prediction_weight: float = option("emkd: weight of the prediction map loss", default=0.1)
     balanced: bool = option(
-        "prediction map loss: every region weighs the same, not every pixel", default=False
+        "emkd: in the prediction map loss every region weighs the same, not every pixel",
+        default=False,
     )
-    importance_weight: float = option("weight of the importance map loss, per tap", default=0.9)
-    region_weight: float = option("weight of the region affinity loss, per tap", default=0.9)
+    importance_weight: float = option(
+        "emkd: weight of the importance map loss, per tap", default=0.9
+    )
+    region_weight: float = option("emkd: weight of the region affinity loss, per tap", default=0.9)
     region_variant: Literal["regions", "paper"] = option(
-        "form of the region loss: one region per class, or the published two", default="regions"
+        "emkd: form of the region loss, one region per class, or the published two",
+        default="regions",
     )
     taps: tuple[str, ...] = option(
-        "layers, of both networks, that are compared", default=("tap_low", "tap_high")
+        "emkd: layers, of both networks, that are compared", default=("tap_low", "tap_high")
     )
     ramp_epochs: float = option(
         "epochs over which the distillation losses' weights rise from 0 to their values",
@@ -120,16 +141,9 @@ def _distiller(
     teachers: dict[Path, "keras.Model"],
     student: "keras.Model",
 ) -> "Distiller":
-    from tfkd.distillation import Distiller, methods
+    from tfkd.distillation import Distiller
 
-    losses, weights = methods.emkd(
-        config.prediction_weight,
-        config.importance_weight,
-        config.region_weight,
-        balanced=config.balanced,
-        variant=config.region_variant,
-        taps=config.taps,
-    )
+    losses, weights = _method(config)
     for path, teacher in teachers.items():
         with naming(path):
             Distiller(teacher, student, losses)  # an error names the file that is at fault
@@ -141,6 +155,26 @@ def _distiller(
         log_gradient_share=config.log_gradient_share,
         pseudo_label_threshold=config.pseudo_label_threshold,
     )
+
+
+def _method(config: Config) -> "methods.Method":
+    from tfkd.distillation import methods
+
+    if config.method_weight < 0:
+        raise ConfigError(f"method_weight: expected 0 or more, received {config.method_weight}.")
+    arguments = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if field.name not in _OF_EMKD or value == field.default:
+            continue
+        if config.method != "emkd":
+            raise ConfigError(
+                f"{field.name}: expected it with method emkd alone, received it with "
+                f"{config.method}. Leave it out; method_weight changes all weights."
+            )
+        arguments[_OF_EMKD[field.name]] = value
+    losses, weights = getattr(methods, config.method)(**arguments)
+    return losses, [config.method_weight * weight for weight in weights]
 
 
 def _teachers(
