@@ -58,6 +58,8 @@ def _with(part: str, name: str, **settings: Any) -> dict[str, Any]:
         (_with("students", "small", learning_rate=1e-4), PLAIN | TAUGHT),
         (_with("students", "small", xla=True), set()),
         (_with("students", "small", cache_teacher=False), TAUGHT),
+        (_with("methods", "kd", unlabelled_share=0.5), TAUGHT),
+        (_with("methods", "kd", unlabelled_share=0.0), set()),
         (_with("teachers", "big", seed=1), {TEACHER} | TAUGHT),
         (_with("methods", "kd", ramp_epochs=2), TAUGHT),
         (_with("methods", "kd", revision=1), TAUGHT),

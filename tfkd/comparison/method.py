@@ -16,7 +16,16 @@ __all__ = ["PLAIN", "Method"]
 PLAIN = "plain"
 """Name of the student without a teacher."""
 
-_OWN = ("preset", "losses", "ramp_epochs", "teacher", "weighting", "cache_teacher", "revision")
+_OWN = (
+    "preset",
+    "losses",
+    "ramp_epochs",
+    "teacher",
+    "weighting",
+    "cache_teacher",
+    "unlabelled_share",
+    "revision",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +44,8 @@ class Method:
             on its own, as rows of their own.
         weighting: How several teachers share, see `tfkd.distillation.Teachers`.
         cache_teacher: Whether the teachers run once per slice; None for the student's setting.
+        unlabelled_share: Share of slices without labels in the batches, in [0, 1); the losses on
+            the labels leave them out. Give `steps_per_epoch`, as they lengthen an epoch otherwise.
         revision: To be raised by hand when the code of a method has changed, so that its rows are
             made anew.
     """
@@ -48,6 +59,7 @@ class Method:
     teacher: tuple[str, ...] = ()
     weighting: Literal["mean", "confidence"] = "mean"
     cache_teacher: bool | None = None
+    unlabelled_share: float = 0.0
     revision: int = 0
 
     @classmethod
@@ -73,6 +85,8 @@ class Method:
         fields = typed_fields(where, own, cls)
         if fields.get("ramp_epochs", 0) < 0:
             raise PlanError(f"{where} ramp_epochs: expected 0 or more.")
+        if not 0 <= fields.get("unlabelled_share", 0) < 1:
+            raise PlanError(f"{where} unlabelled_share: expected at least 0 and less than 1.")
         return cls(name=name, where=where, preset=preset, arguments=given, losses=listed, **fields)
 
     def build(self) -> "tuple[list[DistillationLoss], list[float]]":
@@ -91,7 +105,10 @@ class Method:
     def identity(self) -> dict[str, Any]:
         """What determines the result: the losses themselves, however the plan has put them."""
         losses, weights = self.build()
+        # Added later: left out at its default, so that earlier rows keep their identity.
+        added = {"unlabelled_share": self.unlabelled_share} if self.unlabelled_share else {}
         return {
+            **added,
             "losses": [
                 {"class": type(loss).__name__, **_said(loss)} | {"weight": _plain(weight)}
                 for loss, weight in zip(losses, weights, strict=True)

@@ -30,7 +30,7 @@ class Plan:
         students: Tables by name: `network`, `width`, `options`, and any setting, for all rows of
             this student.
         methods: Tables by name, see `Method`: a `preset` with its arguments, or `losses`; and
-            `teacher`, `ramp_epochs`, `weighting`, `cache_teacher`, `revision`.
+            `teacher`, `ramp_epochs`, `weighting`, `cache_teacher`, `unlabelled_share`, `revision`.
         export: Whose int8 files are made and measured: the first seed's of each student and method,
             all, or none.
         threads: Threads that the time per slice of an int8 file is measured with.

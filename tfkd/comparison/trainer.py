@@ -225,6 +225,10 @@ class Trainer:
             batch_size=settings.batch_size,
             steps_per_epoch=settings.steps_per_epoch,
             seed=job.seed,
+            sampling=records.Sampling(
+                empty_share=self._manifest.protocol.empty_share,
+                unlabelled_share=0.0 if job.method is None else job.method.unlabelled_share,
+            ),
             **variation,
         )
 
