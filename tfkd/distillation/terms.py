@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 from keras import ops
 
 from tfkd.distillation.pseudo_labels import encode_pseudo_labels, fill_labels, pseudo_labels
@@ -11,6 +10,7 @@ from tfkd.distillation.teachers import Teachers
 from tfkd.losses.distillation_loss import DistillationLoss
 from tfkd.losses.labels import one_hot_labels
 from tfkd.losses.reduction import replicas_in_sync
+from tfkd.losses.xla import xla_compiled
 
 __all__ = ["DistillationTerms"]
 
@@ -41,7 +41,7 @@ class DistillationTerms:
         self._losses = tuple(losses)
         self._teachers = teachers
         self._threshold = pseudo_label_threshold
-        self._compiled = _compile(self._compute)
+        self._compiled = xla_compiled(self._compute)
         self.made_with: list[str] = []
         """Fingerprint of each teacher, by which a cache is known to be theirs."""
 
@@ -209,11 +209,3 @@ def _summary(loss: DistillationLoss, entry: Any, labels: Any) -> dict[str, Any]:
 
 def _detached(summary: dict[str, Any]) -> dict[str, Any]:
     return {key: ops.stop_gradient(value) for key, value in summary.items()}
-
-
-def _compile(function: Any) -> Any:
-    if keras.backend.backend() != "tensorflow":
-        return function
-    import tensorflow as tf
-
-    return tf.function(function, jit_compile=True)

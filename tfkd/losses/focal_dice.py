@@ -7,6 +7,7 @@ from keras import ops
 
 from tfkd.losses.labels import one_hot_labels
 from tfkd.losses.reduction import mean_over_global_batch, sum_over_replicas
+from tfkd.losses.xla import xla_compiled
 
 __all__ = ["FocalDice", "focal_dice_loss"]
 
@@ -65,37 +66,49 @@ def focal_dice_loss(
         Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017; Milletari et al., "V-Net",
         3DV 2016; their mixture as in Qin et al., IEEE TMI 40(12), 2021.
     """
-    logits = ops.cast(logits, "float32")
-    num_classes = logits.shape[-1]
-    truth = one_hot_labels(labels, num_classes)
-    # A pixel outside of every class keeps its probabilities out of the Dice sums.
-    labelled = pixel_weight = ops.sum(truth, axis=-1)
-    if sample_weight is not None:
-        pixel_weight = pixel_weight * _as_pixel_weight(sample_weight)
+    focal, pixel_weight, labelled, overlap, size = _of_replica(
+        labels, logits, sample_weight, float(gamma)
+    )
+    # The batch is the global one: the loss must not depend on how many devices share it.
+    overlap, size = sum_over_replicas(overlap), sum_over_replicas(size)
+    dice = ops.mean(1.0 - (2.0 * overlap + smooth) / (size + smooth))
+    values = (1.0 - dice_share) * focal + dice_share * dice * pixel_weight
+    return values / _labelled_share(labelled)
 
+
+def _sums(labels: Any, logits: Any, sample_weight: Any, gamma: float) -> tuple[Any, ...]:
+    """What the pixels of this replica add to the loss.
+
+    Returns:
+        Per example (N,): the focal term, the mean weight and the mean share of the pixels with a
+        label. Per foreground class (K − 1,), over the pixels: Σ p·g and Σ (p + g).
+    """
+    logits = ops.cast(logits, "float32")
+    truth = one_hot_labels(labels, logits.shape[-1])
+    # A pixel outside of every class keeps its probabilities out of the Dice sums.
+    labelled = weight = ops.sum(truth, axis=-1)
     log_probability = ops.log_softmax(logits, axis=-1)
     probability = ops.exp(log_probability)
     # Held off 0, where the slope of x ** gamma is infinite for gamma < 1.
     miss = ops.maximum(1.0 - probability, 1e-7)
     focal = -ops.sum(truth * miss**gamma * log_probability, axis=-1)
     if sample_weight is not None:
-        focal = focal * _as_pixel_weight(sample_weight)
-    focal = ops.mean(focal, axis=(1, 2))
+        given = _as_pixel_weight(sample_weight)
+        weight, focal = weight * given, focal * given
+    overlap = ops.einsum("nhw,nhwk,nhwk->k", weight, probability, truth)[1:]
+    size = ops.einsum("nhw,nhwk->k", weight, probability + truth)[1:]
+    focal, weight, labelled = (ops.mean(one, axis=(1, 2)) for one in (focal, weight, labelled))
+    return focal, weight, labelled, overlap, size
 
-    overlap = ops.einsum("nhw,nhwk,nhwk->k", pixel_weight, probability, truth)[1:]
-    size = ops.einsum("nhw,nhwk->k", pixel_weight, probability + truth)[1:]
-    # The batch is the global one: the loss must not depend on how many devices share it.
-    overlap, size = sum_over_replicas(overlap), sum_over_replicas(size)
-    dice = ops.mean(1.0 - (2.0 * overlap + smooth) / (size + smooth))
-    share = ops.mean(pixel_weight, axis=(1, 2))
-    return ((1.0 - dice_share) * focal + dice_share * dice * share) / _labelled_share(labelled)
+
+# All but what the replicas tell each other is one XLA program, a twentieth of the operations' time.
+_of_replica = xla_compiled(_sums)
 
 
 def _labelled_share(labelled: Any) -> Any:
     """Mean over the pixels of the global batch; 1 where it is 0, as there is nothing to divide."""
-    count = ops.sum(ops.ones_like(labelled[:, 0, 0]))  # N, which differs between replicas
-    sums = ops.stack([ops.sum(ops.mean(labelled, axis=(1, 2))), count])
-    total, count = ops.unstack(sum_over_replicas(sums))
+    count = ops.sum(ops.ones_like(labelled))  # N, which differs between replicas
+    total, count = ops.unstack(sum_over_replicas(ops.stack([ops.sum(labelled), count])))
     return ops.where(total > 0, total / ops.maximum(count, 1.0), 1.0)
 
 
