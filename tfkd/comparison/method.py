@@ -45,7 +45,7 @@ class Method:
         weighting: How several teachers share, see `tfkd.distillation.Teachers`.
         cache_teacher: Whether the teachers run once per slice; None for the student's setting.
         unlabelled_share: Share of slices without labels in the batches, in [0, 1); the losses on
-            the labels leave them out. Give `steps_per_epoch`, as they lengthen an epoch otherwise.
+            the labels leave them out. An epoch has as many steps as the plain student's.
         revision: To be raised by hand when the code of a method has changed, so that its rows are
             made anew.
     """

@@ -83,6 +83,7 @@ class Trainer:
         built: dict[tuple[str, str], keras.Model] = {}
         for job in {one.group: one for one in jobs}.values():
             self._check_validation(job)
+            self._check_unlabelled(job)
             try:
                 for each in (job, *job.taught_by):
                     if _key(each) not in built:
@@ -216,18 +217,25 @@ class Trainer:
         )
 
     def _data(self, job: Job) -> "CTRecords":
+        share = 0.0 if job.method is None else job.method.unlabelled_share
+        steps = job.settings.steps_per_epoch
+        if share and steps is None:
+            # As many as a plain student has, though there are more slices to draw from.
+            steps = self._loaded(job, None, 0.0).steps_per_epoch
+        return self._loaded(job, steps, share)
+
+    def _loaded(self, job: Job, steps: int | None, unlabelled_share: float) -> "CTRecords":
         from tfkd import records
 
-        settings = job.settings
-        variation = {} if settings.augment else {"augmentation": None}
+        variation = {} if job.settings.augment else {"augmentation": None}
         return records.load(
             self._plan.records,
-            batch_size=settings.batch_size,
-            steps_per_epoch=settings.steps_per_epoch,
+            batch_size=job.settings.batch_size,
+            steps_per_epoch=steps,
             seed=job.seed,
             sampling=records.Sampling(
                 empty_share=self._manifest.protocol.empty_share,
-                unlabelled_share=0.0 if job.method is None else job.method.unlabelled_share,
+                unlabelled_share=unlabelled_share,
             ),
             **variation,
         )
@@ -259,6 +267,17 @@ class Trainer:
             raise PlanError(
                 f'{job.title}: expected validation cases in {self._plan.records} for keep="best", '
                 'found none. Keep "last", or prepare records with --validation.'
+            )
+
+    def _check_unlabelled(self, job: Job) -> None:
+        if (
+            job.method is not None
+            and job.method.unlabelled_share > 0
+            and not self._manifest.unlabelled_slices_of("train")
+        ):
+            raise PlanError(
+                f"{job.method.where} unlabelled_share: expected training slices without labels in "
+                f"{self._plan.records}, found none."
             )
 
     def _teacher(self, job: Job) -> "keras.Model":
