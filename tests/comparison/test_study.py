@@ -10,7 +10,7 @@ from tfkd.comparison import Plan, Study
 from tfkd.comparison import study as module
 from tfkd.comparison.jobs import Job
 from tfkd.comparison.run_lock import run_lock
-from tfkd.errors import PlanError, TrainingError
+from tfkd.errors import PlanError, RecordError, TrainingError, TrainingInterrupted
 
 ALL = [
     "teacher big",
@@ -29,6 +29,7 @@ class Made:
         self.runs: list[str] = []
         self.trained: set[str] = set()
         self.failing: set[str] = set()
+        self.error: Exception = TrainingError("loss is not finite")
         self.on_run: Callable[[Job], None] = lambda job: None
 
     def __call__(self, *arguments: Any, **options: Any) -> "Made":
@@ -48,7 +49,7 @@ class Made:
         self.runs.append(job.title)
         self.on_run(job)
         if job.title in self.failing:
-            raise TrainingError("loss is not finite")
+            raise self.error
         self.trained.add(job.title)
 
     def make_row(self, job: Job) -> dict[str, Any]:
@@ -162,9 +163,27 @@ def test_a_failed_run_does_not_stop_the_others(study: Study, made: Made) -> None
 
 def test_without_its_teacher_a_run_is_left_out(study: Study, made: Made) -> None:
     made.failing = {ALL[0]}
-    with pytest.raises(TrainingError, match="1 runs failed: teacher big"):
+    with pytest.raises(TrainingError, match=r"1 runs failed: teacher big: .* \(2 runs wait for it"):
         study.run()
     assert made.runs == [ALL[0], ALL[1], ALL[3]]
+
+
+def test_a_teacher_that_is_trained_but_has_failed_teaches_nobody(study: Study, made: Made) -> None:
+    made.failing, made.error = {ALL[0]}, RecordError("a volume is damaged")
+    made.trained = {ALL[0]}
+    with pytest.raises(TrainingError, match=r"a volume is damaged \(2 runs wait for it"):
+        study.run()
+    assert made.runs == [ALL[0], ALL[1], ALL[3]]
+
+
+@pytest.mark.parametrize("error", [TypeError("a mistake"), TrainingInterrupted("stopped")])
+def test_mistakes_and_interruptions_end_the_study(
+    study: Study, made: Made, error: Exception
+) -> None:
+    made.failing, made.error = {ALL[1]}, error
+    with pytest.raises(type(error), match=str(error)):
+        study.run()
+    assert made.runs == ALL[:2]
 
 
 def test_only_some_students(make_plan: Callable[..., Plan], tmp_path: Path, made: Made) -> None:

@@ -12,10 +12,11 @@ import pytest
 from tests.cli.interrupted_main import small_network
 from tests.comparison.conftest import TABLES, TEST_CASES
 from tfkd.callbacks import RunCheckpoint
+from tfkd.callbacks.run_checkpoint import Position
 from tfkd.cli.main import main
 from tfkd.comparison import Plan, Study
 from tfkd.comparison.trainer import Trainer
-from tfkd.errors import PlanError
+from tfkd.errors import PlanError, TrainingError
 from tfkd.models import fingerprint
 from tfkd.records import Manifest
 
@@ -157,6 +158,26 @@ def test_a_killed_run_goes_on_and_ends_alike(
     assert network(copy, title) == network(finished, title)
     one, other = (study.rows.read()[job.identity]["dice"] for study in (copy, finished))
     assert one == other
+
+
+def test_a_diverged_network_is_not_saved(
+    copy: Study, manifest: Manifest, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (job,) = (job for job in copy.jobs if job.title == "small, plain, seed 1")
+    folder = copy.folder / job.folder
+    (folder / "model.keras").unlink()
+
+    def diverge(distiller: Any, *_: Any, folder: Path, **__: Any) -> None:
+        weights = distiller.student.get_weights()
+        distiller.student.set_weights([weights[0] * float("nan"), *weights[1:]])
+        (folder / "checkpoint.npz").touch()
+
+    monkeypatch.setattr("tfkd.callbacks.fit_resumable", diverge)
+    monkeypatch.setattr(RunCheckpoint, "position", Position())
+    with pytest.raises(TrainingError, match="small, plain, seed 1 diverged"):
+        Trainer(plan, manifest, copy.folder, verbose=0).train(job)
+    assert not (folder / "model.keras").exists()
+    assert not (folder / "checkpoint.npz").exists()
 
 
 def test_a_plain_student_is_that_of_tfkd_train(

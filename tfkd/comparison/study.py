@@ -14,7 +14,7 @@ from tfkd.comparison.row_file import RowFile
 from tfkd.comparison.run_lock import run_lock
 from tfkd.comparison.table import Table, table_of
 from tfkd.comparison.time_left import duration_text, seconds_left
-from tfkd.errors import TrainingError
+from tfkd.errors import TfkdError, TrainingError, TrainingInterrupted
 from tfkd.records.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Study:
         self._say = say or _to_standard_output
         self._verbose = verbose
         self._progress_bar = progress_bar
-        self._failed: dict[str, str] = {}
+        self._failed: dict[str, tuple[Job, str]] = {}
 
     def missing(self) -> list[Job]:
         """Runs of the plan that have no row yet and are to be made now, each once."""
@@ -126,11 +126,17 @@ class Study:
             self._make(missing)
         self.write_table()
         if self._failed:
-            raise TrainingError(
-                f"{len(self._failed)} runs failed: "
-                f"{'; '.join(f'{run}: {why}' for run, why in self._failed.items())}"
-            )
+            raise TrainingError(f"{len(self._failed)} runs failed: {'; '.join(self._failures())}")
         return self.table()
+
+    def _failures(self) -> list[str]:
+        """Each failed run, why, and how many wait for it."""
+        said, missing = [], self.missing()
+        for job, why in self._failed.values():
+            waiting = sum(job.identity in map(_identity, run.taught_by) for run in missing)
+            wait = f" ({waiting} runs wait for it)" if waiting else ""
+            said.append(f"{job.title}: {why}{wait}")
+        return said
 
     def _make(self, missing: list[Job]) -> None:
         """Makes runs until none is left that this or another process can make."""
@@ -149,7 +155,7 @@ class Study:
             if any([self._try(job, workshop) for job in pending]):
                 waiting = False
                 continue
-            if not any(self._is_possible(job, workshop) for job in pending):
+            if not any(self._is_possible(job) for job in pending):
                 break
             if not waiting:
                 self._say(f"{len(pending)} runs are being made by other processes; waiting")
@@ -158,25 +164,23 @@ class Study:
 
     def _pending(self, workshop: "Workshop") -> list[Job]:
         """Missing runs, after the teachers that they need and that are not on this machine."""
-        missing = [job for job in self.missing() if job.title not in self._failed]
+        missing = [job for job in self.missing() if job.identity not in self._failed]
         needed = [
             teacher
             for job in missing
             for teacher in job.taught_by
-            if not workshop.trainer.is_trained(teacher) and teacher.title not in self._failed
+            if not workshop.trainer.is_trained(teacher) and teacher.identity not in self._failed
         ]
         return sorted(_each_once([*missing, *needed]), key=lambda job: job.kind != "teacher")
 
-    def _is_possible(self, job: Job, workshop: "Workshop") -> bool:
-        """Whether it may still be made: not so if a teacher's training failed."""
-        return all(
-            workshop.trainer.is_trained(one) or one.title not in self._failed
-            for one in job.taught_by
-        )
+    def _is_possible(self, job: Job) -> bool:
+        """Whether it may still be made: not so if a teacher failed."""
+        return all(one.identity not in self._failed for one in job.taught_by)
 
     def _try(self, job: Job, workshop: "Workshop") -> bool:
         """Makes a run if no other process has it, and its teachers are there."""
-        if not all(workshop.trainer.is_trained(one) for one in job.taught_by):
+        trained = all(workshop.trainer.is_trained(one) for one in job.taught_by)
+        if not trained or not self._is_possible(job):
             return False
         with run_lock(self.folder / job.folder) as ours:
             if not ours:
@@ -190,9 +194,11 @@ class Study:
                     workshop.trainer.train(job)
                 else:
                     self.rows.append(workshop.make_row(job))
-            # A ValueError, for XLA does not notice before the score that a network has diverged.
-            except (TrainingError, ValueError) as error:
-                self._failed[job.title] = str(error)
+            except TrainingInterrupted:
+                raise
+            # A ValueError is that of a network whose activations are not finite.
+            except (TfkdError, ValueError) as error:
+                self._failed[job.identity] = (job, str(error))
                 self._say(f"{job.title} failed: {error}")
                 return True
         self.write_table()
@@ -215,6 +221,10 @@ class Study:
 def _each_once(jobs: Sequence[Job]) -> list[Job]:
     """Two students of the same settings are one run."""
     return list({job.identity: job for job in reversed(jobs)}.values())[::-1]
+
+
+def _identity(job: Job) -> str:
+    return job.identity
 
 
 def _to_standard_output(line: str) -> None:

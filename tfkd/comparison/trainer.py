@@ -10,8 +10,10 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tfkd.comparison.jobs import Job, settings_of
-from tfkd.errors import PlanError
+from tfkd.errors import PlanError, TrainingError
 from tfkd.volumes import atomic_path, sha256_of
 
 if TYPE_CHECKING:
@@ -99,7 +101,7 @@ class Trainer:
 
         Raises:
             TrainingInterrupted: Upon SIGTERM, with the state saved.
-            TrainingError: If the training fails.
+            TrainingError: If the training fails, or ends with weights that are not finite.
         """
         import keras
 
@@ -173,6 +175,12 @@ class Trainer:
         seconds = (time.monotonic() - start) * steps / max(1, steps - before)
         if best is not None and best.best_epoch is not None:
             student = keras.saving.load_model(best.path, compile=False)
+        if not all(np.isfinite(weight).all() for weight in student.get_weights()):
+            RunCheckpoint(folder).remove()  # otherwise the next call would go on from these weights
+            raise TrainingError(
+                f"{job.title} diverged: weights are not finite. Lower the learning rate or the "
+                "weights of the losses; no model was saved."
+            )
         milliseconds = step_time.median_ms
         facts = {
             "epochs": settings.epochs,
