@@ -1,5 +1,6 @@
 """Plans: what they may say, and what is said about what they may not."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from tfkd.comparison import Plan, read_plan
+from tfkd.comparison.method import Method
 from tfkd.errors import PlanError
 
 PLAN = """
@@ -172,6 +174,32 @@ def test_presets_and_losses_of_ones_own() -> None:
     one, two = plan.methods.values()
     assert one.identity()["losses"] == [{"class": "Mine", "weight": 2.0}]
     assert two.identity()["losses"] == [{"class": "Mine", "temperature": 2.0, "weight": 1.0}]
+
+
+def test_a_loss_of_ones_own_says_all_of_its_settings() -> None:
+    from tfkd.losses import PredictionMapDistillation
+
+    class Forgetful(PredictionMapDistillation):
+        def __init__(self, margin: float = 1.0, name: str = "mine") -> None:
+            super().__init__(name=name)
+            self.margin = margin
+
+    method = Method.parse("[methods.m]", "m", {"losses": [{"loss": Forgetful, "margin": 2.0}]})
+    with pytest.raises(PlanError, match=r"Forgetful\.get_config: .* Missing: margin"):
+        method.identity()
+
+
+def test_equal_weights_of_a_preset_are_one_row() -> None:
+    def preset(weight: float) -> Any:
+        from tfkd.losses import PredictionMapDistillation
+
+        return [PredictionMapDistillation()], [weight]
+
+    one, other = (
+        Method.parse("[methods.m]", "m", {"preset": preset, "weight": weight}).identity()
+        for weight in (1, 1.0)
+    )
+    assert json.dumps(one) == json.dumps(other)
 
 
 def test_methods_need_a_teacher() -> None:

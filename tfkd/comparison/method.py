@@ -103,7 +103,11 @@ class Method:
             raise PlanError(f"{self.where}: {error}") from error
 
     def identity(self) -> dict[str, Any]:
-        """What determines the result: the losses themselves, however the plan has put them."""
+        """What determines the result: the losses themselves, however the plan has put them.
+
+        Raises:
+            PlanError: As `build`, or if a loss does not say all of its settings.
+        """
         losses, weights = self.build()
         # Added later: left out at its default, so that earlier rows keep their identity.
         added = {"unlabelled_share": self.unlabelled_share} if self.unlabelled_share else {}
@@ -129,7 +133,7 @@ class Method:
         for key in self.arguments:
             check_known(self.where, key, known)
         losses, weights = function(**self.arguments)
-        return list(losses), list(weights)
+        return list(losses), [_weight(one) for one in weights]
 
     def _of_losses(self) -> Any:
         built, weights = [], []
@@ -166,14 +170,29 @@ def _parameters(kind: type) -> list[str]:
     return list(inspect.signature(kind).parameters)
 
 
+def _weight(weight: Any) -> Any:
+    """A number as float, so that 1 and 1.0 are the same row; a schedule as it is."""
+    return float(weight) if isinstance(weight, int | float) else weight
+
+
 def _said(loss: Any) -> dict[str, Any]:
     """The loss's settings, without those at their default: an argument that is added to a class
     later, with the earlier behaviour for its default, leaves the identity of earlier rows as it is.
     """
-    parameters = inspect.signature(type(loss)).parameters
+    parameters, config = inspect.signature(type(loss)).parameters, loss.get_config()
+    missing = [
+        name
+        for name, one in parameters.items()
+        if name not in (*config, "name") and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+    ]
+    if missing:
+        raise PlanError(
+            f"{type(loss).__name__}.get_config: expected every argument of the constructor, by "
+            f"which rows of different ones are told apart. Missing: {', '.join(missing)}."
+        )
     return {
         key: _plain(value)
-        for key, value in loss.get_config().items()
+        for key, value in config.items()
         # The name is that of a curve, and of no consequence.
         if key != "name" and not (key in parameters and parameters[key].default == value)
     }
