@@ -1,9 +1,11 @@
 """The file of finished runs."""
 
+import errno
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,6 +52,29 @@ def test_a_whole_line_without_its_end_stays(tmp_path: Path) -> None:
     rows.path.write_bytes(rows.path.read_bytes().rstrip())
     rows.append({"identity": "b", "dice": {}})
     assert list(rows.read()) == ["a", "b"]
+
+
+@pytest.mark.filterwarnings("ignore:.*are none and are passed over")
+@pytest.mark.parametrize("last", [b'{"version": 99, "identity": "z"}', b">>>>>>> theirs"])
+def test_a_line_of_another_kind_without_its_end_stays(tmp_path: Path, last: bytes) -> None:
+    rows = RowFile(tmp_path / "rows.jsonl")
+    rows.path.write_bytes(last)
+    rows.append({"identity": "b", "dice": {}})
+    assert rows.path.read_bytes().startswith(last + b"\n")
+    assert list(rows.read()) == ["b"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fcntl")
+def test_rows_are_kept_where_there_are_no_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "refused")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    rows = RowFile(tmp_path / "rows.jsonl")
+    rows.append({"identity": "a", "dice": {}})
+    assert list(rows.read()) == ["a"]
 
 
 def test_unknown_lines_are_passed_over_and_stay(tmp_path: Path) -> None:

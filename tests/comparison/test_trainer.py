@@ -11,7 +11,8 @@ from tests.comparison.conftest import TABLES
 from tfkd import records as records_package
 from tfkd.comparison import Plan
 from tfkd.comparison.jobs import jobs_of
-from tfkd.comparison.trainer import Trainer
+from tfkd.comparison.time_left import seconds_left
+from tfkd.comparison.trainer import Trainer, _whole_seconds
 from tfkd.errors import PlanError
 from tfkd.records import Manifest
 
@@ -68,3 +69,23 @@ def test_share_is_checked(make_plan: Callable[..., Plan]) -> None:
     methods = {"kd": {**TABLES["methods"]["kd"], "unlabelled_share": 1.0}}
     with pytest.raises(PlanError, match=r"\[methods.kd\] unlabelled_share: expected at least 0"):
         make_plan(methods=methods)
+
+
+def test_time_of_a_training_is_not_guessed_from_its_last_steps(
+    make_plan: Callable[..., Plan], manifest: Manifest, make_row: Callable[..., dict[str, Any]]
+) -> None:
+    assert _whole_seconds(8.0, 40, 100) == 20.0
+    assert _whole_seconds(8.0, 9, 100) is None
+    assert _whole_seconds(8.0, 0, 100) is None
+    job = jobs_of(make_plan(), manifest)[1]
+    row = make_row(job, seconds={"training": None, "scoring": 1.0, "export": 0.0})
+    assert seconds_left([job], [(job, row)]) is None
+
+
+def test_a_teachers_file_that_is_gone_is_named_with_the_run(
+    make_plan: Callable[..., Plan], manifest: Manifest, tmp_path: Path
+) -> None:
+    teachers = {"big": {"file": str(tmp_path / "gone.keras"), "sha256": "00"}}
+    plan = make_plan(teachers=teachers, methods={})
+    with pytest.raises(PlanError, match=r"teacher big: .*gone\.keras"):
+        Trainer(plan, manifest, tmp_path).check(jobs_of(plan, manifest)[:1])

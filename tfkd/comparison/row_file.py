@@ -7,10 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from tfkd.comparison.run_lock import lock
 
 __all__ = ["RowFile"]
 
@@ -71,8 +68,7 @@ class RowFile:
         text = json.dumps(facts, ensure_ascii=False, allow_nan=False) + "\n"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a+b") as file:
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX)
+            lock(file, wait=True)
             _mend(file)
             # One call, so that other readers see the line as a whole.
             os.write(file.fileno(), text.encode())
@@ -80,22 +76,27 @@ class RowFile:
 
 
 def _row(line: bytes) -> dict[str, Any] | None:
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return None
+    row = _json(line)
     is_row = isinstance(row, dict) and row.get("version") == RowFile.VERSION
     return row if is_row and isinstance(row.get("identity"), str) and "dice" in row else None
 
 
+def _json(line: bytes) -> Any:
+    """What a line holds; None if it is no JSON."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
+
+
 def _mend(file: Any) -> None:
-    """Ends the last line, or removes what a killed process has left of one."""
+    """Ends the last line, or removes what a killed process has left of a row."""
     file.seek(0)
     content = file.read()
     if not content or content.endswith(b"\n"):
         return
     last = content.rpartition(b"\n")[2]
-    if _row(last) is not None:  # whole, of an editor that ends no lines
-        os.write(file.fileno(), b"\n")
-    else:
+    if last.startswith(b"{") and _json(last) is None:
         file.truncate(len(content) - len(last))
+    else:  # whole, of an editor that ends no lines
+        os.write(file.fileno(), b"\n")

@@ -4,13 +4,14 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["run_lock"]
+__all__ = ["lock", "run_lock"]
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 
@@ -29,16 +30,27 @@ def run_lock(folder: Path) -> Iterator[bool]:
         Whether this process has it; False if another one does.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if fcntl is None:
-        yield True
-        return
     with (folder / ".lock").open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
-        yield True
+        yield lock(file, wait=False)
+
+
+def lock(file: IO[bytes], *, wait: bool) -> bool:
+    """Locks an open file until it is closed.
+
+    Args:
+        file: The file.
+        wait: Whether to wait for another process that has it.
+
+    Returns:
+        Whether this process has it, as everyone has where there are no locks.
+    """
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    return True

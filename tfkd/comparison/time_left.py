@@ -26,6 +26,8 @@ def seconds_left(
     """
     times: dict[Any, list[float]] = {}
     for job, row in finished:
+        if row["seconds"]["training"] is None:
+            continue
         seconds = sum(row["seconds"].values())
         for key in _keys(job):
             times.setdefault(key, []).append(seconds)

@@ -92,7 +92,7 @@ class Trainer:
                         built[_key(each)] = self._untrained(each, data)
                 teachers = [built[_key(one)] for one in job.taught_by]
                 self._distiller(job, data, built[_key(job)], teachers)
-            except (ValueError, TypeError) as error:
+            except (OSError, ValueError, TypeError) as error:
                 raise PlanError(f"{job.title}: {error}") from error
         forget()
 
@@ -171,8 +171,7 @@ class Trainer:
         )
         steps = settings.epochs * data.steps_per_epoch
         before = position.epoch * data.steps_per_epoch + position.step
-        # As if it had not been stopped, by what the rest has taken.
-        seconds = (time.monotonic() - start) * steps / max(1, steps - before)
+        seconds = _whole_seconds(time.monotonic() - start, steps - before, steps)
         if best is not None and best.best_epoch is not None:
             student = keras.saving.load_model(best.path, compile=False)
         if not all(np.isfinite(weight).all() for weight in student.get_weights()):
@@ -186,7 +185,7 @@ class Trainer:
             "epochs": settings.epochs,
             "steps": steps,
             "ms_per_step": None if milliseconds is None else round(milliseconds, 3),
-            "seconds_training": round(seconds, 1),
+            "seconds_training": seconds,
         }
         network = finished_network(student, data, settings.epochs, recalibrate=settings.recalibrate)
         return network, facts
@@ -297,6 +296,11 @@ class Trainer:
 def _key(job: Job) -> tuple[str, str]:
     """Runs of the same key have the same network, for a teacher may have a student's name."""
     return ("teacher" if job.kind == "teacher" else "student", job.network.name)
+
+
+def _whole_seconds(seconds: float, seen: int, steps: int) -> float | None:
+    """Time of a training as if it had not been stopped; None if too few steps were seen to say."""
+    return round(seconds * steps / seen, 1) if 10 * seen >= steps else None
 
 
 def forget() -> None:
