@@ -33,6 +33,12 @@ def test_equal_sizes_take_the_approximation() -> None:
     assert test == PairedTest(6, pytest.approx(expected))
 
 
+def test_the_approximation_is_not_below_the_smallest_exact_p() -> None:
+    equal = [0.1] * 6
+    assert wilcoxon(equal, method="asymptotic").pvalue < 2 / 64
+    assert paired_test(equal) == PairedTest(6, 2 / 64)
+
+
 def test_too_few_patients_have_no_p() -> None:
     assert paired_test([0.1, 0.2, 0.3, 0.4, 0.5]) == PairedTest(5, None)
     assert paired_test([]) == PairedTest(0, None)

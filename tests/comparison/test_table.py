@@ -60,7 +60,9 @@ def test_numbers(jobs: list[Job], finished: list[dict[str, Any]]) -> None:
     assert kd.label_sds[1] == pytest.approx(math.sqrt(2) * 0.15)
     assert kd.points == pytest.approx(10.0)
     assert kd.gap_closed == pytest.approx(0.1 / 0.35)
-    assert kd.per_patient == {"a": pytest.approx(0.625), "b": pytest.approx(0.725)}
+    # Plain: a 0.55, b 0.7. Method: a 0.625, b (0.8 + 0.65) / 2.
+    assert kd.gains == {"a": pytest.approx(7.5), "b": pytest.approx(2.5)}
+    assert plain.gains == {}
     assert kd.test is not None
     assert (kd.test.n, kd.test.p) == (2, None)
     assert plain.ms_per_step == 9.0
@@ -75,6 +77,7 @@ def test_only_seeds_that_both_have_are_compared(
     _, _, kd = table(jobs, [row for row in finished if row["identity"] != jobs[3].identity]).lines
     assert kd.mean == pytest.approx(0.65)
     assert kd.points == pytest.approx(20.0)  # of seed 0
+    assert kd.gains == {"a": pytest.approx(20.0), "b": pytest.approx(20.0)}
     assert kd.gap_closed == pytest.approx(0.5)
     _, plain, kd = table(jobs, finished[3:]).lines
     assert math.isnan(kd.points)
@@ -151,6 +154,30 @@ def test_an_export_that_failed_is_noted(jobs: list[Job], finished: list[dict[str
     shown = table(jobs, finished)
     assert shown.lines[2].int8_error == "no such operator"
     assert "small, kd: no int8 file; no such operator" in markdown_table(shown)
+
+
+def test_an_int8_file_of_little_use_is_noted(
+    jobs: list[Job], finished: list[dict[str, Any]]
+) -> None:
+    note = "small, kd: an int8 file gives Keras' label in"
+    assert note not in markdown_table(table(jobs, finished))
+    finished[4]["int8"] = {**finished[3]["int8"], "agreement": 0.912}
+    shown = table(jobs, finished)
+    assert shown.lines[2].int8_agreement == 0.912
+    assert f"{note} 91.2 % of the pixels, fewer than the 99 %" in markdown_table(shown)
+    assert ",0.912," in csv_table(shown)
+
+
+def test_teachers_of_one_name_are_told_apart(
+    jobs: list[Job], finished: list[dict[str, Any]]
+) -> None:
+    finished[0]["fingerprint"] = "a" * 64
+    finished[3]["taught_by"] = ["a" * 64]
+    finished[4]["taught_by"] = ["a" * 64]
+    assert "Different networks" not in markdown_table(table(jobs, finished))
+    finished[4]["taught_by"] = ["b" * 64]
+    text = markdown_table(table(jobs, finished))
+    assert "the name big: aaaaaaaa taught seeds 0; bbbbbbbb taught seeds 1." in text
 
 
 def test_machines_are_named(jobs: list[Job], finished: list[dict[str, Any]]) -> None:

@@ -90,6 +90,7 @@ def test_rows(finished: Study, records: Path) -> None:
     assert all(0 <= one <= 1 for scores in kd["dice"].values() for one in scores)
     assert (teacher["epochs"], teacher["steps"], kd["epochs"], kd["steps"]) == (1, 2, 2, 4)
     assert kd["ms_per_step"] > 0
+    assert kd["taught_by"] == [teacher["fingerprint"]] == [network(finished, "teacher big")]
     assert kd["int8"].keys() == {"bytes", "ms_per_slice", "threads", "agreement"}
     assert teacher["int8"] is second["int8"] is None
     text = finished.rows.path.read_text("utf-8")

@@ -28,7 +28,7 @@ def paired_test(differences: Sequence[float]) -> PairedTest:
     """Tests whether differences of patients lie symmetrically about 0.
 
     Exact, except where two differences are equal in size, for which SciPy's normal approximation
-    is taken.
+    is taken, but never a p below the smallest exact one, 2 / 2ⁿ.
 
     Args:
         differences: One for each patient; NaN for a patient without a score is left out, and so is
@@ -45,4 +45,5 @@ def paired_test(differences: Sequence[float]) -> PairedTest:
         return PairedTest(int(values.size), None)
     tied = len(np.unique(np.abs(values))) < values.size
     method = "asymptotic" if tied else "exact"
-    return PairedTest(int(values.size), float(wilcoxon(values, method=method).pvalue))
+    p = max(float(wilcoxon(values, method=method).pvalue), 2 / 2**values.size)
+    return PairedTest(int(values.size), p)

@@ -63,8 +63,8 @@ def seeds_plot(table: Table) -> str | None:
 def patients_plot(table: Table) -> str | None:
     """Points that each patient gains over the plain student, one panel for each student.
 
-    Dots are patients, each the mean over the seeds; the bar is their mean and one standard
-    deviation.
+    Dots are patients, each the mean over the seeds that method and plain student have; the bar is
+    their mean and one standard deviation.
 
     Args:
         table: The table.
@@ -72,14 +72,7 @@ def patients_plot(table: Table) -> str | None:
     Returns:
         SVG text, or None if no student has both a plain and another run.
     """
-    plain = {line.network: line.per_patient for line in table.lines if line.kind == "plain"}
-    panels = _panels(
-        [
-            line
-            for line in table.lines
-            if line.kind == "distilled" and line.per_patient and plain.get(line.network)
-        ]
-    )
+    panels = _panels([line for line in table.lines if line.gains])
     if not panels:
         return None
     with matplotlib.rc_context(FIGURE_SETTINGS):
@@ -87,9 +80,7 @@ def patients_plot(table: Table) -> str | None:
         for axis, lines in zip(axes, panels, strict=False):
             axis.axvline(0, color=MUTED, linewidth=1)
             for position, line in enumerate(lines):
-                before = plain[line.network]
-                gains = [100 * (dice - before[case]) for case, dice in line.per_patient.items()]
-                _spread(axis, position, gains, method_color(table, line))
+                _spread(axis, position, list(line.gains.values()), method_color(table, line))
             _name_rows(axis, lines, "Dice points over plain, per patient")
         return svg_text(figure)
 

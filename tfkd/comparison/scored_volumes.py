@@ -32,11 +32,11 @@ class ScoredVolumes:
         source: Folder of the volumes, if it is not where the records were made from.
 
     Raises:
-        RecordError: If the split is empty, or a file is gone.
+        RecordError: If the split is empty, or a file is gone or was changed.
     """
 
     def __init__(self, manifest: "Manifest", source: str | Path | None = None) -> None:
-        self._cases = manifest.case_files("test", source)
+        self._cases = manifest.case_files("test", source, verify=True)
         self._identity_affine = manifest.identity_affine
         self._label_names = manifest.label_names
         self._protocol = manifest.protocol

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -44,9 +44,10 @@ class Line:
         int8_bytes: Size of the int8 file.
         int8_ms: Time per slice of the int8 file, milliseconds.
         int8_threads: Threads of that time.
+        int8_agreement: Lowest share of pixels with Keras' label, of the int8 files.
         int8_error: Why there is no int8 file.
         per_seed: Mean foreground Dice of each seed that is done.
-        per_patient: Mean foreground Dice of each patient, over the seeds.
+        gains: Points of each patient over plain, from the seeds that both have, as in `test`.
     """
 
     kind: str
@@ -70,9 +71,10 @@ class Line:
     int8_bytes: int | None
     int8_ms: float | None
     int8_threads: int | None
+    int8_agreement: float | None
     int8_error: str | None
     per_seed: Mapping[int, float]
-    per_patient: Mapping[str, float]
+    gains: Mapping[str, float]
 
     @property
     def is_complete(self) -> bool:
@@ -90,6 +92,8 @@ class Table:
         machines: Machines on which the rows were made, in words.
         patients: Number of test patients; None without a row.
         score: The rule of the score, in words.
+        taught_by: By teacher's name, the networks of that name (their fingerprints) and the seeds
+            that each has taught; a network without seeds is the one that the teacher's row is of.
     """
 
     label_names: tuple[str, ...]
@@ -97,6 +101,7 @@ class Table:
     machines: tuple[str, ...]
     patients: int | None
     score: str = WHOLE_VOLUME.score
+    taught_by: Mapping[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
 
 
 def table_of(
@@ -121,7 +126,25 @@ def table_of(
     used = [rows[job.identity] for job in jobs if job.identity in rows]
     machines = tuple(dict.fromkeys(row["machine"] for row in used))
     patients = len(used[0]["dice"]) if used else None
-    return Table(foreground, tuple(lines), machines, patients, score)
+    taught_by = _taught_by(jobs, rows)
+    return Table(foreground, tuple(lines), machines, patients, score, taught_by)
+
+
+def _taught_by(
+    jobs: Sequence[Job], rows: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, tuple[int, ...]]]:
+    """See `Table.taught_by`; rows of earlier versions do not say it."""
+    networks: dict[str, dict[str, set[int]]] = {}
+    for job in jobs:
+        row = rows.get(job.identity, {})
+        if job.kind == "teacher" and "fingerprint" in row:
+            networks.setdefault(job.network.name, {}).setdefault(row["fingerprint"], set())
+        for name, network in zip(job.teachers, row.get("taught_by", ()), strict=False):
+            networks.setdefault(name, {}).setdefault(network, set()).add(job.seed)
+    return {
+        name: {network: tuple(sorted(seeds)) for network, seeds in found.items()}
+        for name, found in networks.items()
+    }
 
 
 def _ordered(groups: Mapping[tuple[str, str, str, str], Any]) -> list[tuple[str, str, str, str]]:
@@ -154,8 +177,6 @@ class _Scores:
 
     def patients(self, seeds: Sequence[int]) -> dict[str, float]:
         """Mean foreground Dice of each patient over its labels, and over the seeds."""
-        if not seeds:
-            return {}
         scores = _mean(_mean(self.of(seeds), 2), 0)
         return dict(zip(self.rows[seeds[0]]["dice"], scores.tolist(), strict=True))
 
@@ -179,6 +200,7 @@ def _line(
         "gap_closed": math.nan,
         "gap_note": "",
         "test": None,
+        "gains": {},
     }
     if kind == "distilled":
         against |= _against_plain(jobs[0], scores, groups, rows)
@@ -196,7 +218,6 @@ def _line(
         **against,
         **facts,
         per_seed=dict(zip(done, means.tolist(), strict=True)),
-        per_patient=scores.patients(done),
     )
 
 
@@ -219,12 +240,13 @@ def _against_plain(
         note = "" if gap >= SMALLEST_GAP else f"teacher − plain is {gap:.1f} points"
         gap_closed = points / gap if gap >= SMALLEST_GAP else math.nan
     own, other = scores.patients(seeds), plain.patients(seeds)
-    differences = [own[case] - other[case] for case in own]
+    gains = {case: 100 * (own[case] - other[case]) for case in own}
     return {
         "points": points,
         "gap_closed": gap_closed,
         "gap_note": note,
-        "test": paired_test(differences),
+        "test": paired_test(list(gains.values())),
+        "gains": gains,
     }
 
 
@@ -241,6 +263,7 @@ def _costs(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "int8_bytes": files[0]["bytes"] if files else None,
         "int8_ms": float(np.median([file["ms_per_slice"] for file in files])) if files else None,
         "int8_threads": files[0]["threads"] if files else None,
+        "int8_agreement": min((file["agreement"] for file in files), default=None),
         "int8_error": errors[0] if errors and not files else None,
     }
 

@@ -106,6 +106,7 @@ class Trainer:
         import keras
 
         from tfkd.callbacks import RunCheckpoint, save_network
+        from tfkd.models import fingerprint
         from tfkd.training import compile_for_training
 
         forget()
@@ -113,6 +114,7 @@ class Trainer:
         facts = {"run": job.title, "identity": job.identity, "seed": job.seed}
         _write_json(folder / "run.json", {**facts, "settings": settings_of(job)})
         teachers = [self._teacher(one) for one in job.taught_by]
+        taught_by = {"taught_by": [fingerprint(one) for one in teachers]} if teachers else {}
         keras.utils.set_random_seed(job.seed)
         data = self._data(job)
         student = self._untrained(job, data)
@@ -128,7 +130,7 @@ class Trainer:
             xla=settings.xla,
         )
         network, facts = self._fit(job, folder, distiller, data)
-        _write_json(folder / _TRAINING_NAME, facts)
+        _write_json(folder / _TRAINING_NAME, facts | taught_by)
         # The network last: where it lies, the training is finished.
         save_network(network, folder / self.MODEL_NAME)
         RunCheckpoint(folder).remove()
@@ -207,7 +209,10 @@ class Trainer:
         return load_network(path)
 
     def facts(self, job: Job) -> dict[str, Any]:
-        """`epochs`, `steps`, `ms_per_step` and `seconds_training` of a finished training."""
+        """`epochs`, `steps`, `ms_per_step` and `seconds_training` of a finished training.
+
+        And `taught_by`, the fingerprints of the teachers.
+        """
         path = self._folder / job.folder / _TRAINING_NAME
         if job.network.file is not None or not path.exists():
             return {"epochs": None, "steps": None, "ms_per_step": None}

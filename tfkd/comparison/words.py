@@ -132,7 +132,30 @@ def notes(table: Table) -> list[str]:
         for line in table.lines
         if line.int8_error
     ]
+    # Not before: it loads TensorFlow, which is started after this module is loaded.
+    from tfkd.export.verify import MIN_AGREEMENT
+
+    lowest = MIN_AGREEMENT["int8"]
+    said += [
+        f"{line.network}, {line.method}: an int8 file gives Keras' label in "
+        f"{100 * line.int8_agreement:.1f} % of the pixels, fewer than the {100 * lowest:g} % that "
+        "an export asks for; its times are those of a file of little use."
+        for line in table.lines
+        if line.int8_agreement is not None and line.int8_agreement < lowest
+    ]
+    said += [
+        f"Different networks have the name {name}: {'; '.join(map(_taught, networks.items()))}. "
+        "Differences between these seeds are not of the method alone."
+        for name, networks in table.taught_by.items()
+        if len(networks) > 1
+    ]
     return said
+
+
+def _taught(network: tuple[str, tuple[int, ...]]) -> str:
+    fingerprint, seeds = network
+    taught = f"taught seeds {', '.join(map(str, seeds))}" if seeds else "is the one in the table"
+    return f"{fingerprint[:8]} {taught}"
 
 
 def _test_note(table: Table) -> str:

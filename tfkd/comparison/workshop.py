@@ -79,6 +79,7 @@ class Workshop:
             path = self._folder / job.folder / _INT8_NAME
             slices = self._calibration_slices()
             int8 = measure_int8(network, path, self._manifest, slices, self._plan.threads)
+        from tfkd.models import fingerprint
         from tfkd.training import parameter_count
 
         training = self.trainer.facts(job)
@@ -95,6 +96,7 @@ class Workshop:
             "dice": dice,
             "mean_dice": mean_dice(dice),
             "parameters": parameter_count(network),
+            **({"fingerprint": fingerprint(network)} if job.kind == "teacher" else {}),
             **training,
             "int8": int8,
             "seconds": {

@@ -1,7 +1,7 @@
 """How a network of this library is trained: optimizer, schedule, loss, and what is kept of it.
 
-The command line and the comparison of methods train by the same code, so that their results are
-the same. Keras is imported when a function is called.
+The command line and the comparison of methods train by the same code: a plain student of equal
+settings and seed has equal weights from both. Keras is imported when a function is called.
 """
 
 from tfkd.training.networks import build_network, load_network, parameter_count
