@@ -5,7 +5,8 @@ from typing import Any, Literal
 from keras import ops
 
 from tfkd.losses import DistillationLoss
-from tfkd.losses.region_affinity import _resize_area, _resize_nearest
+from tfkd.losses.region_affinity import _resize_nearest
+from tfkd.losses.sizes import area_average
 
 __all__ = ["ClassTemperature", "PixelAffinity", "RegionVariant"]
 
@@ -79,7 +80,7 @@ class RegionVariant(DistillationLoss):
     def _contrast(self, features: Any, regions: Any) -> tuple[Any, Any]:
         """Cosines (N, K, partners), and which regions a feature of this size holds (N, K)."""
         features = ops.cast(features, "float32")
-        resize = _resize_area if self.masks == "area" else _resize_nearest
+        resize = area_average if self.masks == "area" else _resize_nearest
         masks = resize(regions, *features.shape[1:3])
         area = ops.sum(masks, axis=(1, 2))
         vectors = ops.einsum("nhwk,nhwc->nkc", masks, features)
@@ -153,7 +154,7 @@ class PixelAffinity(DistillationLoss):
         regions = ops.maximum(ops.sum(present, axis=-1), 1.0)
         squared = ops.square(cosine_s - cosine_t) * present[:, None, None]
         places = ops.sum(squared, axis=-1) / regions[:, None, None]
-        masks = _resize_area(labels, height, width)
+        masks = area_average(labels, height, width)
         area = ops.maximum(ops.sum(masks, axis=(1, 2)), 1e-6)
         per_region = ops.einsum("nhw,nhwk->nk", places, masks) / area
         return ops.sum(per_region * present, axis=-1) / regions
@@ -162,7 +163,7 @@ class PixelAffinity(DistillationLoss):
     def _cosines(features: Any, labels: Any) -> tuple[Any, Any]:
         """Cosines (N, h, w, K), centred per image, and which regions there are (N, K)."""
         features = ops.cast(features, "float32")
-        masks = _resize_area(labels, *features.shape[1:3])
+        masks = area_average(labels, *features.shape[1:3])
         area = ops.sum(masks, axis=(1, 2))
         centred = features - ops.mean(features, axis=(1, 2), keepdims=True)
         vectors = ops.einsum("nhwk,nhwc->nkc", masks, centred)

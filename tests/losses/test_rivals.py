@@ -1,7 +1,9 @@
 """The rival methods' losses against their published formulas, written down once more in NumPy."""
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy.special import softmax
 from scipy.stats import pearsonr
 
@@ -109,13 +111,13 @@ def test_affinity_of_places():
     np.testing.assert_allclose(values, expected, rtol=1e-4)
 
 
-def test_affinity_of_other_sizes_takes_the_common_grid():
+def test_affinity_of_other_sizes():
     teacher = np.random.default_rng(0).normal(size=(1, 12, 12, 3)).astype("float32")
     doubled = teacher.repeat(2, axis=1).repeat(2, axis=2)
     np.testing.assert_allclose(pairwise_affinity_loss(teacher, doubled, nodes=12), 0, atol=1e-6)
-    # 12 and 8 rows: 4 patches divide both.
-    eight = np.ones((1, 8, 8, 3), "float32")
-    assert np.isfinite(pairwise_affinity_loss(teacher, eight, nodes=16)).all()
+    # Patches may split pixels: a prime size is compared as finely as any other.
+    prime = np.random.default_rng(1).normal(size=(2, 1, 31, 31, 3)).astype("float32")
+    assert np.all(np.asarray(pairwise_affinity_loss(*prime)) > 1e-3)
 
 
 def test_correlation_is_pearsons():
@@ -138,3 +140,35 @@ def test_temperature_is_checked(loss):
 def test_nodes_are_checked():
     with pytest.raises(ValueError, match="nodes >= 2"):
         PairwiseAffinityDistillation(nodes=1)
+
+
+def test_pixels_and_classes_without_contrast_do_not_lead():
+    """One pixel of equal logits has no direction; its gradient must not be that of all others."""
+    rng = np.random.default_rng(0)
+    teacher, student = rng.normal(size=(2, 1, 32, 32, 3)).astype("float32")
+    tied = student.copy()
+    tied[0, 5, 5] = 0.7
+
+    def largest(logits):
+        logits = tf.constant(logits)
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            loss = tf.reduce_mean(correlation_loss(teacher, logits))
+        return np.abs(tape.gradient(loss, logits)).max()
+
+    assert largest(tied) < 20 * largest(student)
+
+
+def test_correlation_of_two_classes_is_that_within_them():
+    teacher, student, _ = batch(channels=(2, 2))
+    both = correlation_loss(teacher, student)
+    np.testing.assert_allclose(both, correlation_loss(teacher, student, inter_weight=0.0))
+
+
+def test_adapters_compute_in_float32():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        layers = [HintDistillation().adapter(8, 2), ChannelWiseDistillation("a").adapter(8, 2)]
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert [layer.compute_dtype for layer in layers] == ["float32"] * 2

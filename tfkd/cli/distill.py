@@ -88,7 +88,7 @@ class Config(TrainingConfig):
     )
     unlabelled_share: float = option(
         "share of slices without labels in the batches, if the records have any; the losses on "
-        "the labels leave them out, and they lengthen an epoch unless --steps-per-epoch is given",
+        "the labels leave them out, and an epoch has as many steps as without them",
         default=0.5,
     )
     pseudo_label_threshold: float = option(

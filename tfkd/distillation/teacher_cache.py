@@ -119,6 +119,7 @@ def _key(distiller: Distiller, data: "CTRecords") -> dict[str, Any]:
     several = distiller.teacher if isinstance(distiller.teacher, Teachers) else None
     pseudo = {"pseudo_label_threshold": distiller.pseudo_label_threshold}
     return (pseudo if _has_ignored(data) else {}) | {
+        "version": 2,  # of the tensors' names
         "teachers": [fingerprint(model) for model in distiller.teachers],
         "weighting": None if several is None else several.weighting,
         # What is centred by the batch depends on it.

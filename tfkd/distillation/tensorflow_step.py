@@ -39,7 +39,7 @@ class TensorFlowStep(MultiWorkerFit):
             loss = sum(losses)
             scaled = [self.optimizer.scale_loss(one) for one in (losses if each else [loss])]
         variables = self.trainable_variables
-        if not variables:
+        if not self.student.trainable_variables:
             raise ValueError(
                 f"Expected a student that can be trained. {self.student.name!r} is frozen."
             )

@@ -1,5 +1,7 @@
 """All distillation losses of a step as one XLA program."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -116,7 +118,7 @@ class DistillationTerms:
         for teacher, tensors in zip(names, teachers, strict=True):
             for loss, tensor in zip(self._losses, tensors, strict=True):
                 summary = loss.summarize(ops.cast(tensor, "float32"), labels)
-                prefix = _prefix(teacher, loss)
+                prefix = self._prefix(teacher, loss)
                 named |= {f"{prefix}{key}": value for key, value in summary.items()}
         if self._teachers is not None:
             named[CONFIDENCE] = self._teachers.confidence(logits, known)
@@ -131,8 +133,16 @@ class DistillationTerms:
             ValueError: If the cache is of other teachers or losses.
         """
         return [
-            [_of_cache(cache, teacher, loss) for loss in self._losses] for teacher in self.made_with
+            [_of_cache(cache, self._prefix(teacher, loss)) for loss in self._losses]
+            for teacher in self.made_with
         ]
+
+    def _prefix(self, teacher: str, loss: DistillationLoss) -> str:
+        """Name of a summary: of which teacher, for which loss, and with which settings."""
+        weighting = None if self._teachers is None else self._teachers.weighting
+        settings = {"weighting": weighting, **loss.get_config()}
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+        return f"{teacher[:16]}/{loss.name}/{digest.hexdigest()[:8]}/"
 
     def _compute(
         self,
@@ -183,12 +193,7 @@ class DistillationTerms:
         return ops.stop_gradient(ops.cond(missing, fill, lambda: labels))
 
 
-def _prefix(teacher: str, loss: DistillationLoss) -> str:
-    return f"{teacher[:16]}/{loss.name}/"
-
-
-def _of_cache(cache: dict[str, Any], teacher: str, loss: DistillationLoss) -> dict[str, Any]:
-    prefix = _prefix(teacher, loss)
+def _of_cache(cache: dict[str, Any], prefix: str) -> dict[str, Any]:
     found = {
         name.removeprefix(prefix): value for name, value in cache.items() if name.startswith(prefix)
     }

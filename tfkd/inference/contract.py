@@ -177,6 +177,15 @@ class Contract:
                 f"{where}: expected, from 'spec' and 'label_names', {expected}; received "
                 f"{received} with label names {list(self.label_names)}. Export the model again."
             )
+        threshold: Any = self.threshold
+        if threshold is not None and not (
+            isinstance(threshold, float) and 0 < threshold < 1 and len(self.label_names) == 2
+        ):
+            raise ContractError(
+                f"{where}: expected a threshold between 0 and 1, for a model of two classes, or "
+                f"none; received {threshold!r} and label names {list(self.label_names)}. Export "
+                "the model again."
+            )
         if self.quantization not in QUANTIZATIONS:
             raise ContractError(
                 f"{where}: expected a quantization of {QUANTIZATIONS}, received "

@@ -7,6 +7,7 @@ from tfkd.losses.distillation_loss import DistillationLoss
 from tfkd.losses.focal_dice import FocalDice, focal_dice_loss
 from tfkd.losses.hint import HintDistillation, hint_loss
 from tfkd.losses.importance_map import ImportanceMapDistillation, importance_map_loss
+from tfkd.losses.overlap import OverlapDistillation, overlap_loss
 from tfkd.losses.pairwise_affinity import PairwiseAffinityDistillation, pairwise_affinity_loss
 from tfkd.losses.prediction_map import PredictionMapDistillation, prediction_map_loss
 from tfkd.losses.region_affinity import RegionAffinityDistillation, region_affinity_loss
@@ -20,6 +21,7 @@ __all__ = [
     "FocalDice",
     "HintDistillation",
     "ImportanceMapDistillation",
+    "OverlapDistillation",
     "PairwiseAffinityDistillation",
     "PredictionMapDistillation",
     "RegionAffinityDistillation",
@@ -30,6 +32,7 @@ __all__ = [
     "focal_dice_loss",
     "hint_loss",
     "importance_map_loss",
+    "overlap_loss",
     "pairwise_affinity_loss",
     "prediction_map_loss",
     "region_affinity_loss",

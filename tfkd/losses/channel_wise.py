@@ -87,7 +87,9 @@ class ChannelWiseDistillation(DistillationLoss):
         """A 1×1 convolution to the teacher's channels, where the student has others."""
         if teacher_channels == student_channels:
             return None
-        return keras.layers.Conv2D(teacher_channels, 1, name=f"{self.name}_adapter")
+        return keras.layers.Conv2D(
+            teacher_channels, 1, dtype="float32", name=f"{self.name}_adapter"
+        )
 
     def compute_loss(self, teacher: Any, student: Any, labels: Any) -> Any:
         """One value per example (N,)."""

@@ -9,7 +9,9 @@ from tfkd.losses.distillation_loss import DistillationLoss
 
 __all__ = ["CorrelationDistillation", "correlation_loss"]
 
-_EPSILON = 1e-8
+# Against the standard deviations of both, multiplied: pixels without contrast, and classes that are
+# hardly there, fall silent instead of being blown up to noise of full size.
+_EPSILON = 1e-3
 
 
 def correlation_loss(
@@ -34,14 +36,15 @@ def correlation_loss(
         teacher_logits: Teacher output (N, H, W, K).
         student_logits: Student output (N, H, W, K).
         labels: Not used.
-        inter_weight: β, of the correlation between the classes.
+        inter_weight: β, of the correlation between the classes; without effect for two classes,
+            whose correlation is ±1 whatever the probabilities.
         intra_weight: γ, of the correlation within each class. Taken over the pixels of a slice,
             where the published code has those of the batch.
         temperature: T > 0.
 
     Returns:
         Tensor of shape (N,), float32, in [0, 2 T² (β + γ)]. Labels play no part, so an empty mask
-        changes nothing; a class without any contrast in the slice counts as uncorrelated.
+        changes nothing; a pixel or class without contrast counts as uncorrelated, without gradient.
 
     References:
         Eq. 9 to 11 of Huang et al., "Knowledge Distillation from A Stronger Teacher", NeurIPS 2022,
@@ -50,9 +53,11 @@ def correlation_loss(
     del labels
     teacher = ops.softmax(ops.cast(teacher_logits, "float32") / temperature, axis=-1)
     student = ops.softmax(ops.cast(student_logits, "float32") / temperature, axis=-1)
-    inter = 1.0 - ops.mean(_correlation(teacher, student, axis=-1), axis=(1, 2))
-    intra = 1.0 - ops.mean(_correlation(teacher, student, axis=(1, 2)), axis=-1)
-    return temperature**2 * (inter_weight * inter + intra_weight * intra)
+    loss = intra_weight * (1.0 - ops.mean(_correlation(teacher, student, axis=(1, 2)), axis=-1))
+    if teacher.shape[-1] > 2:
+        inter = ops.mean(_correlation(teacher, student, axis=-1), axis=(1, 2))
+        loss += inter_weight * (1.0 - inter)
+    return temperature**2 * loss
 
 
 def _correlation(first: Any, second: Any, axis: Any) -> Any:

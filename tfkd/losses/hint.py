@@ -60,7 +60,9 @@ class HintDistillation(DistillationLoss):
     def adapter(self, teacher_channels: int, student_channels: int) -> keras.layers.Layer:
         """A 1×1 convolution to the teacher's channels."""
         del student_channels
-        return keras.layers.Conv2D(teacher_channels, 1, name=f"{self.name}_adapter")
+        return keras.layers.Conv2D(
+            teacher_channels, 1, dtype="float32", name=f"{self.name}_adapter"
+        )
 
     def compute_loss(self, teacher: Any, student: Any, labels: Any) -> Any:
         """One value per example (N,)."""

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from tfkd.losses.distillation_loss import DistillationLoss
+from tfkd.losses.sizes import area_average
 
 __all__ = ["PairwiseAffinityDistillation", "pairwise_affinity_loss"]
 
@@ -26,8 +27,7 @@ def pairwise_affinity_loss(
         teacher_features: Teacher features (N, h, w, c).
         student_features: Student features (N, h', w', c').
         labels: Not used.
-        nodes: Most patches along each axis. The grid is the finest of at most so many that both
-            sizes are a multiple of.
+        nodes: Most patches along each axis; fewer where a feature has fewer pixels.
 
     Returns:
         Tensor of shape (N,), float32, in [0, 4]. Labels play no part, so an empty mask changes
@@ -39,8 +39,8 @@ def pairwise_affinity_loss(
     """
     del labels
     height, width = (
-        _patches(t, s, nodes)
-        for t, s in zip(teacher_features.shape[1:3], student_features.shape[1:3], strict=True)
+        min(nodes, *sizes)
+        for sizes in zip(teacher_features.shape[1:3], student_features.shape[1:3], strict=True)
     )
     difference = _affinity(student_features, height, width) - _affinity(
         teacher_features, height, width
@@ -48,17 +48,10 @@ def pairwise_affinity_loss(
     return ops.mean(ops.square(difference), axis=(1, 2))
 
 
-def _patches(teacher_size: int, student_size: int, most: int) -> int:
-    fits = [n for n in range(1, most + 1) if teacher_size % n == 0 and student_size % n == 0]
-    return fits[-1]
-
-
 def _affinity(features: Any, height: int, width: int) -> Any:
     """Cosine of every two patches (N, height·width, height·width)."""
-    rows, columns, channels = features.shape[1:]
-    blocks = (-1, height, rows // height, width, columns // width, channels)
-    patches = ops.mean(ops.reshape(ops.cast(features, "float32"), blocks), axis=(2, 4))
-    patches = ops.reshape(patches, (-1, height * width, channels))
+    patches = area_average(ops.cast(features, "float32"), height, width)
+    patches = ops.reshape(patches, (-1, height * width, features.shape[-1]))
     length = ops.sqrt(ops.sum(ops.square(patches), axis=-1, keepdims=True) + _EPSILON)
     unit = patches / length
     return ops.matmul(unit, ops.swapaxes(unit, 1, 2))

@@ -9,6 +9,7 @@ from keras import ops
 from tfkd.losses.distillation_loss import DistillationLoss
 from tfkd.losses.labels import one_hot_labels
 from tfkd.losses.reduction import replicas_in_sync, sum_over_replicas
+from tfkd.losses.sizes import area_average
 
 __all__ = ["RegionAffinityDistillation", "region_affinity_loss"]
 
@@ -103,7 +104,7 @@ def _region_contrast(
         masks = ops.stack([masks[..., 0], ops.sum(masks[..., 1:], axis=-1)], axis=-1)
         return _contrast(features, _resize_nearest(masks, height, width), "none")
     centering = centering or _default_centering(masks.shape[-1])
-    return _contrast(features, _resize_area(masks, height, width), centering)
+    return _contrast(features, area_average(masks, height, width), centering)
 
 
 def _default_centering(num_classes: int) -> Centering:
@@ -134,25 +135,6 @@ def _contrast(features: Any, masks: Any, centering: str) -> tuple[Any, Any]:
         ops.take(ops.reshape(cosine, (-1, classes**2)), flat, axis=1),
         ops.take(ops.reshape(both, (-1, classes**2)), flat, axis=1),
     )
-
-
-def _resize_area(masks: Any, height: int, width: int) -> Any:
-    """Area average of (N, H, W, K) masks, so that no region vanishes."""
-    rows, columns, classes = masks.shape[1:]
-    if rows % height == 0 and columns % width == 0:
-        blocks = (-1, height, rows // height, width, columns // width, classes)
-        return ops.mean(ops.reshape(masks, blocks), axis=(2, 4))
-    return ops.einsum(
-        "aH,nHWk,bW->nabk", _area_weights(rows, height), masks, _area_weights(columns, width)
-    )
-
-
-def _area_weights(size_in: int, size_out: int) -> np.ndarray:
-    """Share of each input cell in each output cell, (size_out, size_in), rows sum to 1."""
-    edges = np.arange(size_out + 1) * (size_in / size_out)
-    cells = np.arange(size_in)
-    overlap = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
-    return (np.clip(overlap, 0, None) * (size_out / size_in)).astype(np.float32)
 
 
 def _resize_nearest(masks: Any, height: int, width: int) -> Any:

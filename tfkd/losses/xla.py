@@ -16,6 +16,9 @@ def xla_compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     Args:
         function: Pure function of tensors and hashable settings, without variables and without
             communication between replicas, which no XLA program can hold here.
+
+    Returns:
+        The compiled function; it needs a device for which TensorFlow has XLA.
     """
     if keras.backend.backend() != "tensorflow":
         return function

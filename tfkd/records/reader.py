@@ -4,7 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -318,7 +318,10 @@ def load(
     sampling = sampling or Sampling(empty_share=protocol.empty_share)
     if augmentation == "protocol":
         augmentation = AUGMENTATIONS[protocol.variation]
-    slices = sum(drawn_slices(manifest, sampling, left_out).values())
+    # Slices without labels do not lengthen an epoch: a student that sees them too is trained for
+    # as long as one that does not.
+    labelled = replace(sampling, unlabelled_share=0.0)
+    slices = sum(drawn_slices(manifest, labelled, left_out).values())
     plan = TrainingPlan(
         batch_size,
         steps_per_epoch or max(1, slices // batch_size),
