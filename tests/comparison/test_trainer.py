@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -36,24 +35,6 @@ def test_slices_without_labels_are_drawn_by_the_methods_that_want_them(
     for job in jobs_of(plan, manifest):
         trainer._data(job)
     assert shares == [0.0, 0.0, 0.25]  # teacher, plain, method
-
-
-def test_slices_without_labels_add_no_steps(
-    make_plan: Callable[..., Plan],
-    manifest: Manifest,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    methods = {"kd": {**TABLES["methods"]["kd"], "unlabelled_share": 0.25}}
-    plan = make_plan(methods=methods, seeds=[0], training={"batch_size": 2})
-
-    def load(*arguments: Any, sampling: Any, steps_per_epoch: int | None, **_: Any) -> Any:
-        steps = steps_per_epoch or (9 if sampling.unlabelled_share else 5)
-        return SimpleNamespace(sampling=sampling, steps_per_epoch=steps)
-
-    monkeypatch.setattr(records_package, "load", load)
-    data = Trainer(plan, manifest, tmp_path)._data(jobs_of(plan, manifest)[-1])
-    assert (data.steps_per_epoch, data.sampling.unlabelled_share) == (5, 0.25)
 
 
 def test_a_share_of_slices_that_are_none_is_refused(

@@ -229,25 +229,18 @@ class Trainer:
         )
 
     def _data(self, job: Job) -> "CTRecords":
-        share = 0.0 if job.method is None else job.method.unlabelled_share
-        steps = job.settings.steps_per_epoch
-        if share and steps is None:
-            # As many as a plain student has, though there are more slices to draw from.
-            steps = self._loaded(job, None, 0.0).steps_per_epoch
-        return self._loaded(job, steps, share)
-
-    def _loaded(self, job: Job, steps: int | None, unlabelled_share: float) -> "CTRecords":
         from tfkd import records
 
-        variation = {} if job.settings.augment else {"augmentation": None}
+        settings = job.settings
+        variation = {} if settings.augment else {"augmentation": None}
         return records.load(
             self._plan.records,
-            batch_size=job.settings.batch_size,
-            steps_per_epoch=steps,
+            batch_size=settings.batch_size,
+            steps_per_epoch=settings.steps_per_epoch,
             seed=job.seed,
             sampling=records.Sampling(
                 empty_share=self._manifest.protocol.empty_share,
-                unlabelled_share=unlabelled_share,
+                unlabelled_share=0.0 if job.method is None else job.method.unlabelled_share,
             ),
             **variation,
         )
