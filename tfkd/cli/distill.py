@@ -27,7 +27,7 @@ SUMMARY = "Train a student from labels and from one or several trained teachers.
 EXAMPLE = "tfkd distill records/lits runs/student --teacher runs/teacher/model.keras --network ENet"
 
 MethodName = Literal[
-    "emkd", "kd", "attention_transfer", "fitnets", "similarity", "cwd", "skd", "dist"
+    "emkd", "kd", "attention_transfer", "fitnets", "similarity", "cwd", "skd", "dist", "tfkd"
 ]
 
 # Arguments of `tfkd.methods.emkd`, which other methods do not have.

@@ -14,13 +14,24 @@ from tfkd.losses import (
     DistillationLoss,
     HintDistillation,
     ImportanceMapDistillation,
+    OverlapDistillation,
     PairwiseAffinityDistillation,
     PredictionMapDistillation,
     RegionAffinityDistillation,
     SimilarityPreservingDistillation,
 )
 
-__all__ = ["attention_transfer", "cwd", "dist", "emkd", "fitnets", "kd", "similarity", "skd"]
+__all__ = [
+    "attention_transfer",
+    "cwd",
+    "dist",
+    "emkd",
+    "fitnets",
+    "kd",
+    "similarity",
+    "skd",
+    "tfkd",
+]
 
 Method = tuple[list[DistillationLoss], list[float]]
 """Losses and their weights, in the order in which `Distiller` takes them."""
@@ -172,3 +183,29 @@ def dist(weight: float = 1.0, *, temperature: float = 1.0) -> Method:
         arXiv:2205.10536.
     """
     return [CorrelationDistillation(temperature=temperature)], [weight]
+
+
+def tfkd(
+    overlap_weight: float = 1.0,
+    region_weight: float = 0.9,
+    *,
+    taps: Sequence[str] = ("tap_low", "tap_high"),
+) -> Method:
+    """Ours: overlap with the teacher's regions, and region affinity.
+
+    Both terms weigh every class alike, whatever its size, and neither asks a small student for the
+    size of the teacher's logits; a pixel-wise divergence does, and is led by the background. See
+    `benchmarks/quality` for what was measured.
+
+    Args:
+        overlap_weight: Weight of overlap distillation.
+        region_weight: Weight of region affinity distillation, for each tap.
+        taps: Layers at which features are compared, by the same name in both networks.
+
+    References:
+        The region affinity is a form of that of Qin et al., IEEE TMI 40(12), 2021,
+        arXiv:2108.09987; see `tfkd.losses.overlap_loss` for the overlap.
+    """
+    losses: list[DistillationLoss] = [OverlapDistillation()]
+    losses += [RegionAffinityDistillation(tap) for tap in taps]
+    return losses, [overlap_weight] + [region_weight] * len(taps)
