@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -99,14 +100,28 @@ def test_golden_difference(model_path):
     assert golden.difference(logits)[1] == float("inf")
 
 
+def _of_two_classes(record):
+    contract = Contract.from_dict(record)
+    golden = contract.golden
+    return replace(
+        contract,
+        label_names=contract.label_names[:2],
+        output=replace(contract.output, shape=(*contract.output.shape[:3], 2)),
+        golden=replace(golden, mask=np.minimum(golden.mask, 1), logits=golden.logits[..., :2]),
+    ).to_dict()
+
+
 def test_a_threshold_stands_there_only_if_there_is_one(record):
     assert "threshold" not in record
     assert Contract.from_dict(record).threshold is None
-    record["threshold"] = 0.4
-    assert Contract.from_dict(record).threshold == 0.4
-    assert Contract.from_dict(record).to_dict() == record
-    with pytest.raises(ContractError, match="threshold"):
-        Contract.from_dict({**record, "threshold": "low"})
+    binary = {**_of_two_classes(record), "threshold": 0.4}
+    assert Contract.from_dict(binary).threshold == 0.4
+    assert Contract.from_dict(binary).to_dict() == binary
+    for wrong in ("low", 1.5, 0, True):
+        with pytest.raises(ContractError, match="threshold"):
+            Contract.from_dict({**binary, "threshold": wrong})
+    with pytest.raises(ContractError, match="threshold between 0 and 1, for a model of two"):
+        Contract.from_dict({**record, "threshold": 0.4})
 
 
 def test_a_field_size_stands_there_only_if_there_is_one(record):
