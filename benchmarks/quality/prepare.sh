@@ -1,0 +1,27 @@
+#!/bin/bash
+# The records of the studies: bash benchmarks/quality/prepare.sh DATA
+# DATA holds lits17/ and Dataset901_AbdomenCT/. What is there already is left as it is.
+set -euo pipefail
+data=${1:?expected the folder that holds lits17/ and Dataset901_AbdomenCT/}
+records=runs/records
+phantoms=runs/phantoms96
+
+records() { # source, name, size, further options
+  [ -d "$records/$2" ] || tfkd prepare "$1" "$records/$2" --size "$3" "$3" --validation 0 "${@:4}"
+}
+
+records "$data/Dataset901_AbdomenCT" abdomen128 128 --test-cases abd_007 abd_028 abd_031
+records "$data/lits17" lits128 128 --test-cases 7 9 16 23 29 35
+
+python -c "import tfkd; tfkd.volumes.write_phantom_cohort('$phantoms', 100, shape_zyx=(24, 96, 96))"
+# shellcheck disable=SC2046
+records $phantoms phantoms96 96 --test-cases $(seq 60 99)
+
+# The same patients; of those that are trained on, every fourth has its mask.
+mkdir -p ${phantoms}_quarter
+cp -n $phantoms/volume-*.nii.gz ${phantoms}_quarter/
+for patient in $(seq 0 4 59) $(seq 60 99); do
+  cp -n "$phantoms/segmentation-$patient.nii.gz" ${phantoms}_quarter/
+done
+# shellcheck disable=SC2046
+records ${phantoms}_quarter phantoms96_quarter 96 --missing-masks keep --test-cases $(seq 60 99)

@@ -1,0 +1,64 @@
+"""Forms of the region loss against each other, each as the only distillation loss of a student."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from variants import ClassTemperature, PixelAffinity, RegionVariant
+
+from tfkd.comparison import Plan
+
+TAPS = ("tap_low", "tap_high")
+
+
+def form(*layers: str | tuple[str, str], **settings: Any) -> dict[str, Any]:
+    """A method: the region loss at some layers, (teacher's, student's) where the names differ."""
+    pairs = [(one, one) if isinstance(one, str) else one for one in layers or TAPS]
+    return {
+        "losses": [
+            {
+                "loss": RegionVariant,
+                "weight": 0.9,
+                "teacher_layer_name": teacher,
+                "student_layer_name": student,
+                **settings,
+            }
+            for teacher, student in pairs
+        ]
+    }
+
+
+PAPER = {"masks": "nearest", "centering": "none", "pairs": "background"}
+
+plan = Plan(
+    records="../../../runs/records/abdomen128",
+    seeds=(0, 1, 2),
+    export="none",
+    training={"epochs": 8, "steps_per_epoch": 100, "batch_size": 8, "learning_rate": 5e-3},
+    teachers={
+        "raunet": {"network": "RAUNet", "width": 0.5, "epochs": 30, "learning_rate": 3e-3},
+    },
+    students={"enet": {"network": "ENet", "width": 0.25}},
+    methods={
+        # One step from the published form to the default one after the other ...
+        "paper": form(**PAPER),
+        "soft_masks": form(**{**PAPER, "masks": "area"}),
+        "all_pairs": form(masks="area", centering="none", pairs="all"),
+        "centred_by_image": form(),
+        "centred_by_batch": form(centering="batch"),
+        # ... and one idea each on top of it.
+        "across_images": form(centering="batch", scope="batch"),
+        "boundary_ring": form(ring=3),
+        "small_first": form(size_power=0.5),
+        "low_tap": form("tap_low"),
+        "high_tap": form("tap_high"),
+        "decoder_too": form(*TAPS, ("up2_out_relu", "stage4_2_relu")),
+        "warm_up": {**form(), "ramp_epochs": 4},
+        "pixels_to_regions": {
+            "losses": [{"loss": PixelAffinity, "teacher_layer_name": tap} for tap in TAPS]
+        },
+        "class_temperature": {"losses": [{"loss": ClassTemperature, "weight": 0.1}]},
+    },
+)
