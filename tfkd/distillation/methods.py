@@ -186,8 +186,8 @@ def dist(weight: float = 1.0, *, temperature: float = 1.0) -> Method:
 
 
 def tfkd(
-    overlap_weight: float = 1.0,
-    region_weight: float = 0.9,
+    overlap_weight: float = 2.0,
+    region_weight: float = 2.0,
     *,
     taps: Sequence[str] = ("tap_low", "tap_high"),
 ) -> Method:
