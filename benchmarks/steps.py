@@ -158,7 +158,7 @@ def _values(
     labels: tf.Tensor,
 ) -> list[tf.Tensor]:
     """One value per example for each loss; the teacher is the only one."""
-    return terms([of_teacher], of_student, labels, CLASSES)
+    return terms([of_teacher], [of_student], labels, CLASSES)
 
 
 def _as_keras_loss(loss: tfkd.losses.DistillationLoss) -> keras.distillation.DistillationLoss:

@@ -26,7 +26,7 @@ class Adapters(keras.layers.Layer):
         teacher_channels: Sequence[Sequence[int]],
         student_channels: Sequence[int],
     ) -> None:
-        super().__init__(name="adapters", dtype="float32")
+        super().__init__(name="adapters", dtype="float32", autocast=False)
         self._parts: list[keras.layers.Layer] = []
         self._place: dict[str, int] = {}
         for teacher, channels in enumerate(teacher_channels):
