@@ -1,7 +1,7 @@
-"""Published methods as `(losses, weights)`, ready for `Distiller(teacher, student, *method())`.
+"""Methods as `(losses, weights)`, ready for `Distiller(teacher, student, *method())`.
 
-Each has the weights of its publication, which were found with other data and other losses on the
-labels, so a fair comparison may have to tune them.
+All but `tfkd`, which is ours, have the weights of their publications. These were found with other
+data and other losses on the labels, so a fair comparison may have to tune them.
 """
 
 from collections.abc import Sequence
