@@ -11,6 +11,16 @@ records() { # source, name, size, further options
 }
 
 records "$data/Dataset901_AbdomenCT" abdomen128 128 --test-cases abd_007 abd_028 abd_031
+# The training patients alone: what is chosen by trying is chosen on two of them.
+dev=runs/abdomen_dev
+mkdir -p $dev/imagesTr $dev/labelsTr
+cp "$data/Dataset901_AbdomenCT/dataset.json" $dev
+for patient in 005 006 009 010 021 027 030; do
+  cp -n "$data/Dataset901_AbdomenCT/imagesTr/abd_${patient}_0000.nii.gz" $dev/imagesTr
+  cp -n "$data/Dataset901_AbdomenCT/labelsTr/abd_$patient.nii.gz" $dev/labelsTr
+done
+records $dev abdomen128_dev 128 --test-cases abd_009 abd_027
+
 records "$data/lits17" lits128 128 --test-cases 7 9 16 23 29 35
 
 python -c "import tfkd; tfkd.volumes.write_phantom_cohort('$phantoms', 100, shape_zyx=(24, 96, 96))"

@@ -1,32 +1,26 @@
 """One process of a training that one or several processes share; run by `test_scale.py`.
 
-    python -m tests.distillation.scale_worker one|mirrored|multi FOLDER [KILL_AT_EPOCH]
+    python -m tests.distillation.scale_worker one|mirrored|multi FOLDER
 
 Trains 20 steps on global batches of 8, evaluates, and writes the student's weights and the history
-as `<mode>-<worker>`. Backups lie in FOLDER/backup, so a run that was killed goes on from there.
+as `<mode>-<worker>`.
 """
 
 import json
 import os
-import signal
 import sys
 from pathlib import Path
 
 import tensorflow as tf
 
 
-def main(mode: str, folder: Path, kill_at: int | None) -> None:
+def main(mode: str, folder: Path) -> None:
     strategy = _strategy(mode)
     import keras
     import numpy as np
 
     from tests.distillation.networks import network, slices
     from tfkd.losses import FocalDice
-
-    class Kill(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            if epoch == kill_at:
-                os.kill(os.getpid(), signal.SIGKILL)
 
     worker = json.loads(os.environ.get("TF_CONFIG", '{"task": {"index": 0}}'))["task"]["index"]
     x, y = slices(32)
@@ -38,16 +32,10 @@ def main(mode: str, folder: Path, kill_at: int | None) -> None:
         distiller = _distiller(student)
         distiller.compile(keras.optimizers.SGD(0.05, momentum=0.9), FocalDice())
         distiller.optimizer.build(distiller.trainable_variables)
-    callbacks = [Kill()]
-    if mode != "one":
-        # Every worker has a folder of its own, as on machines without a common disk.
-        backup = str(folder / f"backup-{mode}-{worker}")
-        callbacks.append(keras.callbacks.BackupAndRestore(backup, delete_checkpoint=False))
     history = distiller.fit(
         _shared(x, y),
         epochs=5,
         validation_data=_shared(x[:10], y[:10]),
-        callbacks=callbacks,
         shuffle=False,
         verbose=0,
     ).history
@@ -101,4 +89,4 @@ def _shared(x, y) -> tf.data.Dataset:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else None)
+    main(sys.argv[1], Path(sys.argv[2]))

@@ -1,4 +1,7 @@
-"""Forms of the region loss against each other, each as the only distillation loss of a student."""
+"""Forms of the region loss against each other, each as the only distillation loss of a student.
+
+The patients are those on whom choices are made; no table is tested on them.
+"""
 
 import sys
 from pathlib import Path
@@ -33,14 +36,14 @@ def form(*layers: str | tuple[str, str], **settings: Any) -> dict[str, Any]:
 PAPER = {"masks": "nearest", "centering": "none", "pairs": "background"}
 
 plan = Plan(
-    records="../../../runs/records/abdomen128",
+    records="../../../runs/records/abdomen128_dev",
     seeds=(0, 1, 2),
     export="none",
     training={"epochs": 8, "steps_per_epoch": 100, "batch_size": 8, "learning_rate": 5e-3},
     teachers={
         "raunet": {"network": "RAUNet", "width": 0.5, "epochs": 30, "learning_rate": 3e-3},
     },
-    students={"enet": {"network": "ENet", "width": 0.25}},
+    students={"espnet": {"network": "ESPNet", "width": 0.25}},
     methods={
         # One step from the published form to the default one after the other ...
         "paper": form(**PAPER),
@@ -54,7 +57,7 @@ plan = Plan(
         "small_first": form(size_power=0.5),
         "low_tap": form("tap_low"),
         "high_tap": form("tap_high"),
-        "decoder_too": form(*TAPS, ("up2_out_relu", "stage4_2_relu")),
+        "decoder_too": form(*TAPS, ("up2_out_relu", "up2_prelu")),
         "warm_up": {**form(), "ramp_epochs": 4},
         "pixels_to_regions": {
             "losses": [{"loss": PixelAffinity, "teacher_layer_name": tap} for tap in TAPS]
