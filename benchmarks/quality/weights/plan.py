@@ -54,8 +54,6 @@ plan = Plan(
         "overlap_4_regions_4": weighted(4.0, 4.0),
         "overlap_4": weighted(4.0),
         "overlap_8_regions_4": weighted(8.0, 4.0),
-        "overlap_2_regions_2_map_1": weighted(2.0, 2.0, 1.0),
-        "overlap_4_regions_4_balanced_map": weighted(4.0, 4.0, 0.3, balanced=True),
         "map_1_at_temperature_1": weighted(prediction_map=1.0),
         "kd_0.1": {"preset": "kd", "weight": 0.1},
         "cwd_0.3": {"preset": "cwd", "weight": 0.3},
