@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from tfkd.errors import ContractError
-from tfkd.inference import SCHEMA_VERSION, Contract, contract_path
+from tfkd.inference import (
+    QUANTIZATIONS,
+    SCHEMA_VERSION,
+    Contract,
+    Postprocessing,
+    contract_path,
+)
 
 
 @pytest.fixture
@@ -47,10 +53,10 @@ def _put(value, *path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_put(2, "schema_version"), "version 1, received 2.*newer tfkd: upgrade"),
-        (_put(0, "schema_version"), "version 1, received 0.*Export the model again"),
-        (_put("1", "schema_version"), "version 1, received '1'"),
-        (_put(True, "schema_version"), "version 1, received True"),
+        (_put(3, "schema_version"), "version 1 to 2, received 3.*newer tfkd: upgrade"),
+        (_put(0, "schema_version"), "version 1 to 2, received 0.*Export the model again"),
+        (_put("1", "schema_version"), "version 1 to 2, received '1'"),
+        (_put(True, "schema_version"), "version 1 to 2, received True"),
         (_delete("schema_version"), "received None"),
         (_put(1, "windw"), r"received unknown \['windw'\] and missing \[\]"),
         (_delete("label_names"), r"unknown \[\] and missing \['label_names'\]"),
@@ -67,6 +73,21 @@ def _put(value, *path):
         (_put(["a", "b", 3], "label_names"), "label names"),
         (_put([64, 64], "spec", "size"), r"from 'spec'.*\(1, 64, 64, 1\)"),
         (_put("int4", "quantization"), "quantization of .*received 'int4'"),
+        (_put({"fill_holes": []}, "postprocessing"), r"missing \['largest_component'\]"),
+        (_put(["soft"], "postprocessing"), "'postprocessing': expected an object"),
+        (_put({"largest_component": "soft", "fill_holes": []}, "postprocessing"), "expected list"),
+        (
+            _put({"largest_component": ["liver"], "fill_holes": []}, "postprocessing"),
+            r"student\.json: .*'largest_component': expected foreground labels of .*\['liver'\]",
+        ),
+        (
+            _put({"largest_component": [], "fill_holes": ["background"]}, "postprocessing"),
+            "'fill_holes': expected foreground labels",
+        ),
+        (
+            _put({"largest_component": [], "fill_holes": ["soft", "soft"]}, "postprocessing"),
+            "each once",
+        ),
         (_put("@@", "golden", "mask"), "'golden', key 'mask': expected uint8"),
         (_put("AAAA", "golden", "image_hu"), "'image_hu': expected int16 of shape"),
         (_put([16, 16, 1], "golden", "shape"), "'golden', key"),
@@ -129,3 +150,88 @@ def test_a_field_size_stands_there_only_if_there_is_one(record):
     record["spec"] |= {"fit": "center", "field_size": [48, 48]}
     assert Contract.from_dict(record).spec.field_size == (48, 48)
     assert Contract.from_dict(record).to_dict() == record
+
+
+def test_postprocessing_stands_there_only_if_there_is_some(record):
+    assert "postprocessing" not in record
+    assert not Contract.from_dict(record).postprocessing
+    record["postprocessing"] = {"largest_component": ["soft"], "fill_holes": ["bright", "soft"]}
+    contract = Contract.from_dict(record)
+    assert contract.postprocessing == Postprocessing(("soft",), ("bright", "soft"))
+    assert contract.to_dict() == record
+    empty = replace(contract, postprocessing=Postprocessing())
+    assert "postprocessing" not in empty.to_dict()
+
+
+@pytest.mark.parametrize("quantization", QUANTIZATIONS)
+def test_every_quantization_is_read(record, quantization):
+    record["quantization"] = quantization
+    assert Contract.from_dict(record).to_dict() == record
+
+
+# As version 1 wrote it, of a made-up model of 2 x 2 pixels; never to be changed.
+VERSION_1 = """
+{
+  "schema_version": 1,
+  "file": "student.tflite",
+  "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+  "size_bytes": 4,
+  "quantization": "int8",
+  "label_names": ["background", "liver"],
+  "threshold": 0.4,
+  "spec": {
+    "window_hu": [-60.0, 140.0],
+    "output_range": [-1.0, 1.0],
+    "size": [2, 2],
+    "fit": "center",
+    "spacing_mm": null,
+    "context_slices": 0,
+    "field_size": [4, 4]
+  },
+  "input": {
+    "name": "image", "shape": [1, 2, 2, 1], "dtype": "int8", "scale": 0.0078125, "zero_point": 0
+  },
+  "output": {
+    "name": "logits", "shape": [1, 2, 2, 2], "dtype": "int8", "scale": 0.25, "zero_point": -3
+  },
+  "created_by": {"tfkd": "0.1.0"},
+  "golden": {
+    "shape": [2, 2, 1],
+    "min_agreement": 0.99,
+    "logits_stride": 2,
+    "logits_tolerance": 0.5,
+    "image_hu": "eNqT+KPBYMOwhwkACwYCNw==",
+    "mask": "eNpjZGBgAAAACAAC",
+    "logits": "eNpjYACBBnsAAUcAwA=="
+  }
+}
+"""
+
+
+def test_version_1_is_read_and_becomes_one_of_this_version():
+    record = json.loads(VERSION_1)
+    contract = Contract.from_dict(record, "student.json")
+    assert contract.schema_version == SCHEMA_VERSION == 2
+    assert contract.threshold == 0.4
+    assert contract.spec.field_size == (4, 4)
+    assert not contract.postprocessing
+    np.testing.assert_array_equal(contract.golden.image_hu[..., 0], [[-1000, 40], [60, 700]])
+    np.testing.assert_array_equal(contract.golden.mask, [[1, 0], [0, 0]])
+    np.testing.assert_array_equal(contract.golden.logits, [[[0.0, 1.0]]])
+    upgraded = {**record, "schema_version": 2}
+    assert contract.to_dict() == upgraded
+    assert Contract.from_dict(upgraded).to_dict() == upgraded
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_put({"largest_component": [], "fill_holes": []}, "postprocessing"), "unknown"),
+        (_put("int16x8", "quantization"), "quantization of .*received 'int16x8'"),
+    ],
+)
+def test_version_1_never_held_what_came_later(change, message):
+    record = json.loads(VERSION_1)
+    change(record)
+    with pytest.raises(ContractError, match=message):
+        Contract.from_dict(record, "student.json")

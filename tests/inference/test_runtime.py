@@ -48,3 +48,16 @@ def test_without_litert(exported, monkeypatch):
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
     with pytest.raises(ImportError, match="pip install ai-edge-litert"):
         LiteRTModel(exported / "float32.tflite")
+
+
+@pytest.mark.parametrize("quantization", ["float32", "int8"])
+@pytest.mark.parametrize("threads", [2, 3, 20])
+def test_several_at_once_are_as_one_by_one(exported, quantization, threads):
+    path = exported / f"{quantization}.tflite"
+    images = np.random.default_rng(0).uniform(-1, 1, (11, 32, 32, 1)).astype(np.float32)
+    model = LiteRTModel(path, threads)
+    assert model.workers == min(threads, 8)
+    expected = LiteRTModel(path, 1)(images)
+    for _ in range(2):
+        np.testing.assert_array_equal(model(images), expected)
+    np.testing.assert_array_equal(model(images[3:4]), expected[3:4])

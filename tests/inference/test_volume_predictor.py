@@ -1,10 +1,21 @@
 """From any logits function to a mask on the CT's own grid."""
 
+import threading
+
 import numpy as np
 import pytest
 
-from tfkd.inference import VolumePredictor
-from tfkd.volumes import PreprocessSpec, Volume, canonical_affine, read_volume, write_volume
+from tfkd.errors import ContractError
+from tfkd.inference import Postprocessing, VolumePredictor
+from tfkd.volumes import (
+    NiftiSlices,
+    PreprocessSpec,
+    Volume,
+    VolumeSlices,
+    canonical_affine,
+    read_volume,
+    write_volume,
+)
 
 NAMES = ("background", "soft", "bright")
 
@@ -167,3 +178,88 @@ def test_a_low_threshold_leaves_background_outside_of_a_crop(make_ct):
 def test_thresholds_that_mean_nothing_are_refused(names, threshold):
     with pytest.raises(ValueError, match=f"threshold: expected.*Received {threshold}"):
         VolumePredictor(_by_grey_value, PreprocessSpec(), names, threshold=threshold)
+
+
+@pytest.mark.parametrize("context", [0, 2])
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("overlap", [False, True])
+def test_slices_from_a_file_are_as_the_whole_volume(
+    make_ct, tmp_path, monkeypatch, context, descending, overlap
+):
+    """Neighbours count across the borders of slabs, whichever way the file runs."""
+    import nibabel
+
+    monkeypatch.setattr("tfkd.volumes.nifti_slices._SLAB", 3)
+    spec = PreprocessSpec(size=(32, 24), context_slices=context)
+
+    def logits_fn(images):
+        """All channels count, each for itself."""
+        return _by_grey_value((images * np.arange(1, images.shape[-1] + 1)).sum(-1)[..., None])
+
+    write_volume(make_ct((10, 40, 30)), tmp_path / "ct.nii.gz")
+    if descending:
+        image = nibabel.load(tmp_path / "ct.nii.gz")
+        flip = np.diag([1.0, 1.0, -1.0, 1.0])
+        flip[2, 3] = image.shape[2] - 1
+        data = np.asarray(image.dataobj)[:, :, ::-1]
+        nibabel.save(nibabel.Nifti1Image(data, image.affine @ flip), tmp_path / "ct.nii.gz")
+    expected = VolumePredictor(logits_fn, spec, NAMES)(read_volume(tmp_path / "ct.nii.gz"))
+    predictor = VolumePredictor(logits_fn, spec, NAMES, batch_size=4, overlap=overlap)
+    predictions = list(predictor.predict_slices(NiftiSlices(tmp_path / "ct.nii.gz")))
+    indices = [prediction.slice_index for prediction in predictions]
+    assert indices == list(range(10))[:: -1 if descending else 1]
+    for prediction in predictions:
+        np.testing.assert_array_equal(prediction.labels, expected.array[prediction.slice_index])
+        assert prediction.probabilities is None
+
+
+@pytest.mark.parametrize("threshold", [None, 0.3])
+def test_probabilities_are_those_of_the_labels(make_ct, threshold):
+    ct = make_ct((3, 64, 64))
+    names = NAMES if threshold is None else NAMES[:2]
+    spec = PreprocessSpec(size=(48, 32), fit="center")
+    predictor = VolumePredictor(
+        lambda images: _by_grey_value(images)[..., : len(names)], spec, names, threshold=threshold
+    )
+    for prediction in predictor.predict_slices(VolumeSlices(ct), probabilities=True):
+        value = np.clip((ct.array[prediction.slice_index] + 60) / 100 - 1, -1, 1)
+        powers = np.exp(_by_grey_value(value[..., None])[..., : len(names)])
+        expected = (powers / powers.sum(-1, keepdims=True))[..., 1:]
+        inside = np.zeros((64, 64, 1), bool)
+        inside[8:56, 16:48] = True
+        np.testing.assert_allclose(prediction.probabilities, expected * inside, atol=1e-5)
+        if threshold:
+            np.testing.assert_array_equal(
+                prediction.labels, prediction.probabilities[..., 0] > threshold
+            )
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_an_error_in_any_stage_reaches_the_caller(make_ct, overlap):
+    def broken(images):
+        raise ValueError("no logits")
+
+    before = threading.active_count()
+    spec = PreprocessSpec(size=(32, 32))
+    with pytest.raises(ValueError, match="no logits"):
+        VolumePredictor(broken, spec, NAMES, overlap=overlap)(make_ct())
+    stopped = VolumePredictor(_by_grey_value, spec, NAMES, overlap=overlap).predict_slices(
+        VolumeSlices(make_ct())
+    )
+    next(stopped)
+    stopped.close()
+    assert threading.active_count() == before
+
+
+def test_the_mask_of_a_volume_is_cleaned_if_asked(make_ct):
+    ct = make_ct((5, 32, 48))
+    ct.array[0, :2, :2] = 50  # apart from the ball
+    spec = PreprocessSpec(size=(32, 48))
+    plain = VolumePredictor(_by_grey_value, spec, NAMES)(ct)
+    cleaned = VolumePredictor(_by_grey_value, spec, NAMES, postprocessing=Postprocessing(("soft",)))
+    expected = plain.array.copy()
+    expected[0, :2, :2] = 0
+    assert plain.array[0, :2, :2].all()
+    np.testing.assert_array_equal(cleaned(ct).array, expected)
+    with pytest.raises(ContractError, match="spleen"):
+        VolumePredictor(_by_grey_value, spec, NAMES, postprocessing=Postprocessing(("spleen",)))

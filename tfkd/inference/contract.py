@@ -1,21 +1,26 @@
 """The contract: everything that a device must know to run a model file rightly, beside the file."""
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from tfkd.errors import ContractError
 from tfkd.inference.golden import GoldenSlice
 from tfkd.inference.model_tensor import ModelTensor
+from tfkd.inference.postprocessing import Postprocessing
 from tfkd.inference.strict_json import exact_keys, typed
 from tfkd.volumes import PreprocessSpec, atomic_path, sha256_of
 
-__all__ = ["SCHEMA_VERSION", "Contract", "contract_path"]
+__all__ = ["QUANTIZATIONS", "SCHEMA_VERSION", "Contract", "contract_path"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
-QUANTIZATIONS = ("float32", "float16", "int8")
+QUANTIZATIONS = ("float32", "float16", "dynamic_int8", "int8", "int16x8")
+
+# What a file of an earlier version may hold. Version 2 came with `postprocessing`.
+_QUANTIZATIONS_OF = {1: ("float32", "float16", "int8"), 2: QUANTIZATIONS}
+_OPTIONAL_KEYS_OF = {1: ("threshold",), 2: ("threshold", "postprocessing")}
 
 _KEYS = (
     "schema_version",
@@ -45,8 +50,10 @@ class Contract:
         file: name of the model file, without its folder.
         sha256: of the model file, hexadecimal.
         size_bytes: of the model file.
-        quantization: "float32", "float16" (weights only) or "int8" (everything, input and
-            output too).
+        quantization: one of `QUANTIZATIONS`: "float32"; "float16" (weights only);
+            "dynamic_int8" (weights; activations while it runs); "int8" (everything, input and
+            output too); "int16x8" (weights int8, activations int16). Input and output are float32
+            in all of them but int8.
         spec: how a CT becomes the network's input.
         label_names: index = label value; the first is the background.
         input: the model's input tensor.
@@ -55,7 +62,10 @@ class Contract:
         created_by: versions of the packages that wrote the file.
         threshold: with two classes, the probability above which a pixel is foreground; None, and
             then not in the file, for the highest class.
-        schema_version: of the JSON layout.
+        postprocessing: what is done to the mask of a whole volume; empty, and then not in the
+            file, for nothing.
+        schema_version: of the JSON layout. A file of an earlier one becomes one of this version
+            when it is read.
     """
 
     file: str
@@ -69,11 +79,16 @@ class Contract:
     golden: GoldenSlice
     created_by: dict[str, str]
     threshold: float | None = None
+    postprocessing: Postprocessing = field(default_factory=Postprocessing)
     schema_version: int = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `from_dict` reads, in the order in which people want to read it."""
-        threshold = {} if self.threshold is None else {"threshold": self.threshold}
+        optional: dict[str, Any] = {}
+        if self.threshold is not None:
+            optional["threshold"] = self.threshold
+        if self.postprocessing:
+            optional["postprocessing"] = self.postprocessing.to_dict()
         return {
             "schema_version": self.schema_version,
             "file": self.file,
@@ -81,7 +96,7 @@ class Contract:
             "size_bytes": self.size_bytes,
             "quantization": self.quantization,
             "label_names": list(self.label_names),
-            **threshold,
+            **optional,
             "spec": self.spec.to_dict(),
             "input": self.input.to_dict(),
             "output": self.output.to_dict(),
@@ -103,11 +118,11 @@ class Contract:
             where: words for the error message, such as the path of the file.
 
         Raises:
-            ContractError: another schema version, an unknown or missing key, a wrong type, or parts
-                that contradict each other.
+            ContractError: a newer or unknown schema version, an unknown or missing key, a wrong
+                type, or parts that contradict each other.
         """
-        _check_version(value, where)
-        given = ("threshold",) if "threshold" in value else ()
+        version = _known_version(value, where)
+        given = [key for key in _OPTIONAL_KEYS_OF[version] if key in value]
         record = exact_keys(value, (*_KEYS, *given), where)
         names = typed(record, "label_names", list, where)
         contract = cls(
@@ -121,9 +136,18 @@ class Contract:
             output=ModelTensor.from_dict(record["output"], f"{where}, key 'output'"),
             golden=GoldenSlice.from_dict(record["golden"], len(names), f"{where}, key 'golden'"),
             created_by=typed(record, "created_by", dict, where),
-            threshold=float(typed(record, "threshold", (int, float), where)) if given else None,
+            threshold=(
+                float(typed(record, "threshold", (int, float), where))
+                if "threshold" in given
+                else None
+            ),
+            postprocessing=(
+                Postprocessing.from_dict(record["postprocessing"], f"{where}, key 'postprocessing'")
+                if "postprocessing" in given
+                else Postprocessing()
+            ),
         )
-        contract._check_consistent(where)
+        contract._check_consistent(where, _QUANTIZATIONS_OF[version])
         return contract
 
     @classmethod
@@ -159,7 +183,7 @@ class Contract:
             )
         return contract
 
-    def _check_consistent(self, where: str) -> None:
+    def _check_consistent(self, where: str, quantizations: tuple[str, ...]) -> None:
         """Raises if the parts contradict each other, as after an edit by hand."""
         height, width, channels = self.spec.input_shape
         expected = {
@@ -186,11 +210,15 @@ class Contract:
                 f"none; received {threshold!r} and label names {list(self.label_names)}. Export "
                 "the model again."
             )
-        if self.quantization not in QUANTIZATIONS:
+        if self.quantization not in quantizations:
             raise ContractError(
-                f"{where}: expected a quantization of {QUANTIZATIONS}, received "
+                f"{where}: expected a quantization of {quantizations}, received "
                 f"{self.quantization!r}. Export the model again."
             )
+        try:
+            self.postprocessing.check_labels(self.label_names)
+        except ContractError as error:
+            raise ContractError(f"{where}: {error} Or export the model again.") from error
 
 
 def _read_spec(value: Any, where: str) -> PreprocessSpec:
@@ -214,16 +242,16 @@ def _parse(path: Path) -> Any:
         ) from error
 
 
-def _check_version(value: Any, where: str) -> None:
+def _known_version(value: Any, where: str) -> int:
     # Before the keys, since another version may have others.
     received = value.get("schema_version") if isinstance(value, dict) else None
-    if received == SCHEMA_VERSION and type(received) is int:
-        return
+    if type(received) is int and received in _OPTIONAL_KEYS_OF:
+        return received
     if isinstance(received, int) and received > SCHEMA_VERSION:
         advice = "It was written by a newer tfkd: upgrade tfkd on this machine"
     else:
         advice = "Export the model again with this version of tfkd"
     raise ContractError(
-        f"{where}: expected contract schema version {SCHEMA_VERSION}, received {received!r}. "
+        f"{where}: expected contract schema version 1 to {SCHEMA_VERSION}, received {received!r}. "
         f"{advice}."
     )

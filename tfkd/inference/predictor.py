@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from tfkd.errors import ContractError
+from tfkd.inference.bundle import open_bundle
 from tfkd.inference.contract import Contract
+from tfkd.inference.mirrored import mirrored
 from tfkd.inference.runtime import LiteRTModel
 from tfkd.inference.volume_predictor import VolumePredictor
 
@@ -14,8 +16,12 @@ class Predictor(VolumePredictor):
     """Segments CT volumes with an exported `.tflite` file; needs neither TensorFlow nor Keras.
 
     Args:
-        path: the `.tflite` file; its contract lies beside it as `.json`.
+        path: the `.tflite` file, with its contract beside it as `.json`; or the bundle that holds
+            both, a folder or a `.zip`.
         threads: for the kernels; None takes the cores this process may use.
+        flips: whether to average each slice with its left-right mirror image, which takes twice the
+            time and helps networks that were trained with mirror images; see `mirrored`.
+        postprocessing: whether to do with the mask what the contract asks for.
 
     Attributes:
         contract: what the file was exported with.
@@ -29,10 +35,18 @@ class Predictor(VolumePredictor):
         >>> tfkd.write_volume(mask, "mask.nii.gz")  # doctest: +SKIP
     """
 
-    def __init__(self, path: str | Path, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        threads: int | None = None,
+        *,
+        flips: bool = False,
+        postprocessing: bool = True,
+    ) -> None:
         self.path = Path(path)
-        self.contract = Contract.load(self.path)
-        model = LiteRTModel(self.path, threads)
+        with open_bundle(self.path) as model_path:
+            self.contract = Contract.load(model_path)
+            model = LiteRTModel(model_path, threads)
         for side in ("input", "output"):
             expected, received = getattr(self.contract, side), getattr(model, side)
             if expected != received:
@@ -41,10 +55,13 @@ class Predictor(VolumePredictor):
                     f"{received}. The contract was edited: export the model again."
                 )
         super().__init__(
-            model,
+            mirrored(model) if flips else model,
             self.contract.spec,
             self.contract.label_names,
+            batch_size=model.workers,
             threshold=self.contract.threshold,
+            postprocessing=self.contract.postprocessing if postprocessing else None,
+            overlap=True,
         )
 
     def check(self) -> float:

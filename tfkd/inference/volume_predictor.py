@@ -1,19 +1,52 @@
 """Volume in, mask out, whatever computes the logits."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 
-from tfkd.volumes import PreprocessSpec, SliceExample, Volume, iter_slices, unfit_scores, window
+from tfkd.inference.clean_mask import clean_mask
+from tfkd.inference.postprocessing import Postprocessing
+from tfkd.inference.prefetch import prefetch
+from tfkd.volumes import (
+    CTSlices,
+    PreprocessSpec,
+    Volume,
+    VolumeSlices,
+    context_windows,
+    fit_image,
+    unfit_scores,
+    window,
+)
 
-__all__ = ["LogitsFunction", "Progress", "VolumePredictor"]
+__all__ = ["LogitsFunction", "Progress", "SlicePrediction", "VolumePredictor"]
 
 LogitsFunction = Callable[[np.ndarray], np.ndarray]
 """(N, H, W, C) float32 images → (N, H, W, K) float32 logits, class 0 = background."""
 
 Progress = Callable[[int, int, str], None]
 """Called with (slices done, slices in all, case id)."""
+
+
+@dataclass(frozen=True, eq=False)
+class SlicePrediction:
+    """What a network says of one slice, on the CT's own grid.
+
+    Attributes:
+        slice_index: position along z.
+        labels: (Y, X) uint8.
+        probabilities: (Y, X, K - 1) float32 of the foreground labels, or None if not asked for;
+            0 outside of a centre crop.
+    """
+
+    slice_index: int
+    labels: np.ndarray
+    probabilities: np.ndarray | None = None
+
+
+_Stage = TypeVar("_Stage")
 
 
 class VolumePredictor:
@@ -30,8 +63,12 @@ class VolumePredictor:
         batch_size: slices per call of `logits_fn`.
         threshold: with two classes, the probability above which a pixel is foreground, in (0, 1);
             None for the highest class, which is the same as 0.5.
+        postprocessing: what is done to the mask of a whole volume.
+        overlap: whether reading and fitting the next slices, the network, and bringing back the
+            last ones run side by side, in threads. The results are the same.
 
     Raises:
+        ContractError: the post-processing names an unknown label.
         ValueError: fewer than two or more than 256 label names, a batch size below 1, or a
             threshold that is out of range or comes with more than two classes.
     """
@@ -43,6 +80,8 @@ class VolumePredictor:
         label_names: Sequence[str],
         batch_size: int = 1,
         threshold: float | None = None,
+        postprocessing: Postprocessing | None = None,
+        overlap: bool = False,
     ) -> None:
         if not 2 <= len(label_names) <= 256:
             raise ValueError(
@@ -56,6 +95,9 @@ class VolumePredictor:
                 f"threshold: expected one in (0, 1), for two classes. Received {threshold} for "
                 f"{list(label_names)}."
             )
+        self.postprocessing = postprocessing or Postprocessing()
+        self.postprocessing.check_labels(label_names)
+        self.overlap = overlap
         self._logits_fn = logits_fn
         self.spec = spec
         self.label_names = tuple(label_names)
@@ -81,16 +123,48 @@ class VolumePredictor:
         """
         _check_is_ct(volume)
         mask = np.empty(volume.shape, np.uint8)
-        total = volume.shape[0]
-        examples = iter_slices(volume, None, self.spec)
-        done = 0
-        while batch := list(islice(examples, self.batch_size)):
-            for example, labels in zip(batch, self._native_labels(batch, volume), strict=True):
-                mask[example.slice_index] = labels
-            done += len(batch)
-            if progress is not None:
-                progress(done, total, volume.case_id)
+        for prediction in self.predict_slices(VolumeSlices(volume), progress=progress):
+            mask[prediction.slice_index] = prediction.labels
+        clean_mask(mask, self.label_names, self.postprocessing)
         return volume.with_array(mask)
+
+    def predict_slices(
+        self, ct: CTSlices, *, probabilities: bool = False, progress: Progress | None = None
+    ) -> Generator[SlicePrediction]:
+        """Yield the labels of each slice, before any post-processing.
+
+        Memory is that of a few slices, whatever the size of the CT.
+
+        Args:
+            ct: slices, of which the neighbours are in order.
+            probabilities: whether to give those of the foreground labels too.
+            progress: called after each batch with (slices done, slices in all, case id).
+
+        Yields:
+            The slices' predictions in the order of `ct`.
+
+        Raises:
+            GeometryError: the CT is damaged.
+            ValueError: the logits are not finite, or have another shape than the spec and label
+                names ask for.
+        """
+        inside = self._inside(ct) if probabilities else None
+        # Closed from the last stage to the first, so that no thread outlives this generator.
+        inputs = self._side_by_side(self._inputs(ct))
+        outputs = self._side_by_side(
+            (indices, self._checked_logits(images)) for indices, images in inputs
+        )
+        done = 0
+        try:
+            for indices, logits in outputs:
+                for index, of_slice in zip(indices, logits, strict=True):
+                    yield self._on_native_grid(index, of_slice, ct, inside)
+                done += len(indices)
+                if progress is not None:
+                    progress(done, len(ct), ct.case_id)
+        finally:
+            outputs.close()
+            inputs.close()
 
     def logits(self, image_hu: np.ndarray) -> np.ndarray:
         """Return the logits of one slice, on the network's own grid.
@@ -125,16 +199,41 @@ class VolumePredictor:
         """
         return _highest(self._shifted(self.logits(image_hu)))
 
-    def _native_labels(self, batch: Sequence[SliceExample], volume: Volume) -> Iterator[np.ndarray]:
-        """Yield the (Y, X) labels of each slice."""
-        images = window(np.stack([example.image_hu for example in batch]), self.spec)
-        native_shape_yx = (volume.shape[1], volume.shape[2])
-        spacing_mm_yx = (volume.spacing_mm[1], volume.spacing_mm[2])
-        for logits in self._checked_logits(images):
-            # Shifted first: outside of a crop the background is to win against any threshold.
-            shifted = self._shifted(logits)
-            scores = unfit_scores(shifted, self.spec, native_shape_yx, spacing_mm_yx)
-            yield _highest(scores)
+    def _side_by_side(self, stage: Generator[_Stage]) -> Generator[_Stage]:
+        return prefetch(stage) if self.overlap else stage
+
+    def _inputs(self, ct: CTSlices) -> Generator[tuple[list[int], np.ndarray]]:
+        """Yield batches: the slices' positions, and (N, H, W, C) images."""
+        spacing_mm_yx = (ct.spacing_mm[1], ct.spacing_mm[2])
+        fitted = (fit_image(plane, self.spec, spacing_mm_yx) for plane in ct)
+        shown = context_windows(fitted, self.spec.context_slices)
+        slices = zip(ct.slice_indices, shown, strict=True)
+        while batch := list(islice(slices, self.batch_size)):
+            image_hu = np.stack([image for _, image in batch])
+            if ct.descending:
+                image_hu = image_hu[..., ::-1]  # the network knows neighbours from lower to higher
+            yield [index for index, _ in batch], window(image_hu, self.spec)
+
+    def _on_native_grid(
+        self, index: int, logits: np.ndarray, ct: CTSlices, inside: np.ndarray | None
+    ) -> SlicePrediction:
+        spacing_mm_yx = (ct.spacing_mm[1], ct.spacing_mm[2])
+        # Shifted first: outside of a crop the background is to win against any threshold.
+        shifted = self._shifted(logits)
+        scores = unfit_scores(shifted, self.spec, (ct.shape[1], ct.shape[2]), spacing_mm_yx)
+        labels = _highest(scores)
+        if inside is None:
+            return SlicePrediction(index, labels)
+        return SlicePrediction(index, labels, _foreground(scores, self._advantage) * inside)
+
+    def _inside(self, ct: CTSlices) -> np.ndarray:
+        """(Y, X, 1) bool: which pixels of a slice the network sees."""
+        seen = np.zeros((*self.spec.size, 2), np.float32)
+        seen[..., 1] = 1.0  # outside of a crop the first has the highest score
+        spacing_mm_yx = (ct.spacing_mm[1], ct.spacing_mm[2])
+        return (
+            unfit_scores(seen, self.spec, (ct.shape[1], ct.shape[2]), spacing_mm_yx)[..., 1:] >= 0.5
+        )
 
     def _shifted(self, logits: np.ndarray) -> np.ndarray:
         """Logits of which the highest is the label to choose."""
@@ -171,6 +270,15 @@ def _highest(scores: np.ndarray) -> np.ndarray:
         np.copyto(labels, np.uint8(label), where=scores[..., label] > best)
         np.maximum(best, scores[..., label], out=best)
     return labels
+
+
+def _foreground(scores: np.ndarray, advantage: float) -> np.ndarray:
+    """Return the softmax of all labels but the first, whose scores stand `advantage` too high."""
+    others = scores[..., 1:] - np.float32(advantage)
+    background = scores[..., :1]
+    highest = np.maximum(background, others.max(axis=-1, keepdims=True))
+    powers = np.exp(others - highest)
+    return powers / (np.exp(background - highest) + powers.sum(axis=-1, keepdims=True))
 
 
 def _check_is_ct(volume: object) -> None:

@@ -3,8 +3,13 @@
 import importlib
 from typing import Any
 
+from tfkd.volumes.ct_files import find_cts, open_ct
+from tfkd.volumes.ct_slices import CTSlices, VolumeSlices
+from tfkd.volumes.dicom_seg import writing_dicom_seg
+from tfkd.volumes.dicom_slices import DicomSlices
 from tfkd.volumes.files import atomic_path, sha256_of
 from tfkd.volumes.nifti import check_same_geometry, read_volume, write_volume
+from tfkd.volumes.nifti_slices import NiftiSlices, writing_slices
 from tfkd.volumes.preprocess import (
     AIR_HU,
     PreprocessSpec,
@@ -14,7 +19,8 @@ from tfkd.volumes.preprocess import (
     window,
 )
 from tfkd.volumes.protocol import PROTOCOLS, REFERENCE, WHOLE_VOLUME, Protocol, target_mask
-from tfkd.volumes.slices import SliceExample, iter_slices
+from tfkd.volumes.slice_file import SliceFile
+from tfkd.volumes.slices import SliceExample, context_windows, iter_slices
 from tfkd.volumes.volume import IGNORE_LABEL, FileGeometry, Volume, canonical_affine
 
 __all__ = [
@@ -23,17 +29,25 @@ __all__ = [
     "PROTOCOLS",
     "REFERENCE",
     "WHOLE_VOLUME",
+    "CTSlices",
+    "DicomSlices",
     "FileGeometry",
+    "NiftiSlices",
     "PreprocessSpec",
     "Protocol",
     "SliceExample",
+    "SliceFile",
     "Volume",
+    "VolumeSlices",
     "atomic_path",
     "canonical_affine",
     "check_same_geometry",
+    "context_windows",
+    "find_cts",
     "fit_image",
     "fit_mask",
     "iter_slices",
+    "open_ct",
     "read_volume",
     "sha256_of",
     "target_mask",
@@ -41,6 +55,8 @@ __all__ = [
     "window",
     "write_phantom_cohort",
     "write_volume",
+    "writing_dicom_seg",
+    "writing_slices",
 ]
 
 

@@ -1,8 +1,9 @@
 """From a volume to the slices that a network sees."""
 
 import dataclasses
-import functools
-from collections.abc import Iterator
+import itertools
+from collections import deque
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from tfkd.errors import GeometryError
 from tfkd.volumes.preprocess import PreprocessSpec, fit_image, fit_mask
 from tfkd.volumes.volume import Volume
 
-__all__ = ["SliceExample", "iter_slices"]
+__all__ = ["SliceExample", "context_windows", "iter_slices"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -55,22 +56,42 @@ def iter_slices(
     return _generate(volume, mask, spec)
 
 
+def context_windows(slices: Iterable[np.ndarray], context: int) -> Iterator[np.ndarray]:
+    """Yield each slice with its neighbours as channels, (H, W, 2 · context + 1).
+
+    Neighbours beyond the first or last slice repeat that slice. No more slices are kept than one
+    window shows.
+
+    Args:
+        slices: (H, W) slices of one size, in order.
+        context: Neighbours on each side.
+    """
+    shown: deque[np.ndarray] = deque(maxlen=2 * context + 1)
+    for plane in _ends_repeated(slices, context):
+        shown.append(plane)
+        if len(shown) == shown.maxlen:
+            yield np.stack(shown, axis=-1)
+
+
 def _generate(volume: Volume, mask: Volume | None, spec: PreprocessSpec) -> Iterator[SliceExample]:
-    last = volume.shape[0] - 1
-    context = spec.context_slices
     in_plane_mm = volume.spacing_mm[1:]
-
-    # Remembers as many slices as one example shows, so that each is fitted once.
-    @functools.lru_cache(maxsize=spec.channels)
-    def fitted(z: int) -> np.ndarray:
-        return fit_image(volume.array[z], spec, in_plane_mm)
-
-    for index in range(last + 1):
-        neighbours = range(index - context, index + context + 1)
+    fitted = (fit_image(plane, spec, in_plane_mm) for plane in volume.array)
+    for index, image_hu in enumerate(context_windows(fitted, spec.context_slices)):
         yield SliceExample(
-            image_hu=np.stack([fitted(min(max(z, 0), last)) for z in neighbours], axis=-1),
+            image_hu=image_hu,
             mask=None if mask is None else fit_mask(mask.array[index], spec, in_plane_mm),
             case_id=volume.case_id,
             slice_index=index,
             spacing_mm=volume.spacing_mm,
         )
+
+
+def _ends_repeated(slices: Iterable[np.ndarray], times: int) -> Iterator[np.ndarray]:
+    last = None
+    for plane in slices:
+        if last is None:
+            yield from itertools.repeat(plane, times)
+        yield plane
+        last = plane
+    if last is not None:
+        yield from itertools.repeat(last, times)

@@ -1,0 +1,102 @@
+"""Figures of a bundle: each from a process of its own, complete, and of the right order."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tfkd.errors import ContractError
+from tfkd.inference import BenchResult, bench, contract_path
+from tfkd.inference.bench import synthetic_ct
+from tfkd.inference.bench_process import litert_benchmark_ms, run_job
+from tfkd.inference.bench_worker import main
+from tfkd.volumes import write_volume
+
+FEW = {"threads": 1, "runs": 5, "warmup": 1, "slices": 3, "size": 48}
+
+
+@pytest.fixture(scope="module")
+def figures(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> BenchResult:
+    """Of an archive, with everything."""
+    archive = tmp_path_factory.mktemp("bench") / "student.zip"
+    with zipfile.ZipFile(archive, "w") as made:
+        for suffix in (".tflite", ".json"):
+            made.write((exported / "int8.tflite").with_suffix(suffix), f"int8{suffix}")
+    steps: list[tuple[int, int, str]] = []
+    result = bench(archive, operators=True, progress=lambda *step: steps.append(step), **FEW)
+    assert [step[0] for step in steps] == list(range(len(steps)))
+    assert {step[1] for step in steps} == {len(steps) - 1}
+    return result
+
+
+def test_every_figure_is_there(figures, exported):
+    assert (figures.name, figures.quantization) == ("student.zip", "int8")
+    assert figures.input_shape == (32, 32, 1)
+    assert figures.size_bytes == (exported / "int8.tflite").stat().st_size
+    assert 0 < figures.ms_median <= figures.ms_p95
+    assert figures.slices_per_s[1] == pytest.approx(1000 / figures.ms_median)
+    assert figures.volume_shape == (3, 48, 48)
+    assert figures.volume_s > 0
+    assert figures.cold_start_s > 0.05  # an interpreter starts, and NumPy is imported
+    assert figures.litert_benchmark_ms > 0
+    assert [(one.name, one.count) for one in figures.operators] == [("CONV_2D", 1)]
+    assert "CPU cores" in figures.machine
+
+
+def test_memory_is_that_of_a_fresh_process(figures):
+    if figures.ram_model_bytes is None:
+        pytest.skip("this system does not say how large a process is")
+    # This one holds TensorFlow, which alone is larger.
+    assert 20e6 < figures.ram_model_bytes < 400e6
+    assert 20e6 < figures.ram_volume_bytes < 400e6
+
+
+def test_a_given_ct(exported, make_ct, tmp_path):
+    write_volume(make_ct((4, 40, 40)), tmp_path / "ct.nii.gz")
+    model = str(exported / "float32.tflite")
+    result = run_job("volume", model=model, threads=1, ct=str(tmp_path / "ct.nii.gz"))
+    assert result["shape"] == [4, 40, 40]
+    with pytest.raises(FileNotFoundError, match=r"none\.nii: expected a CT, found none"):
+        bench(model, ct=tmp_path / "none.nii", **FEW)
+
+
+def test_memory_that_a_file_adds_is_told_apart(exported, capsys):
+    request = {"job": "slices", "model": str(exported / "int8.tflite")}
+    main([json.dumps({**request, "threads": 1, "runs": 3, "warmup": 1})])
+    answer = json.loads(capsys.readouterr().out)
+    assert 0 < answer["median_ms"] <= answer["p95_ms"]
+    assert answer["cpu_ms"] > 0
+    assert answer["added_bytes"] is None or answer["added_bytes"] < answer["peak_bytes"]
+
+
+def test_an_error_in_the_process_is_named(tmp_path):
+    model = tmp_path / "none.tflite"
+    with pytest.raises(
+        ContractError, match=r"none\.tflite: expected a figure.*'first_mask'.*found"
+    ):
+        run_job("first_mask", model=str(model), threads=1)
+
+
+@pytest.mark.parametrize("name", ["threads", "runs", "slices", "size"])
+def test_numbers_below_one(model_path, name):
+    with pytest.raises(ValueError, match=f"{name}: expected at least 1, received 0"):
+        bench(model_path, **{**FEW, name: 0})
+
+
+def test_a_bundle_without_contract_is_refused(model_path):
+    contract_path(model_path).unlink()
+    with pytest.raises(ContractError, match="expected its contract"):
+        bench(model_path, **FEW)
+
+
+def test_without_litert_benchmark_there_is_no_figure(tmp_path):
+    assert litert_benchmark_ms(tmp_path / "none.tflite", 1, 3) is None
+
+
+def test_the_synthetic_ct_is_tissue_in_air():
+    volume = synthetic_ct(2, 64)
+    assert volume.shape == (2, 64, 64)
+    assert volume.array[0, 32, 32] > -60
+    assert volume.array[0, 0, 0] < -800
+    assert volume.spacing_mm == pytest.approx((2.5, 6.25, 6.25))
