@@ -15,10 +15,14 @@ __all__ = ["main"]
 
 VERBS = (
     "prepare",
+    "preflight",
     "train",
     "distill",
     "evaluate",
     "export",
+    "bundle",
+    "check",
+    "bench",
     "predict",
     "report",
     "compare",
@@ -37,6 +41,12 @@ step by step:
   tfkd distill records/lits runs/student --teacher runs/teacher/model.keras --network ENet
   tfkd export runs/student/model.keras student.tflite --records records/lits --quantization int8
   tfkd predict student.tflite ct.nii.gz -o mask.nii.gz
+"""
+
+_STATUS = """\
+exit status:
+  0 done; 1 an error, also if only some of several inputs failed; 2 wrong usage;
+  75 told to stop, and the same command goes on; 130 interrupted
 """
 
 
@@ -90,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
             name,
             help=module.SUMMARY,
             description=module.SUMMARY,
-            epilog=f"example:\n  {module.EXAMPLE}",
+            epilog=f"example:\n  {module.EXAMPLE}\n\n{_STATUS}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         add_arguments(verb, module.Config)

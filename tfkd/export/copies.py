@@ -1,0 +1,27 @@
+"""A file and its contract under another name."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from tfkd.inference import Contract, contract_path
+from tfkd.volumes import atomic_path
+
+__all__ = ["copy_model"]
+
+
+def copy_model(source: Path, target: Path) -> None:
+    """Copy a `.tflite` file and its contract, which then names the copy.
+
+    Args:
+        source: the file; its contract lies beside it.
+        target: where to, ending in `.tflite`. What is there is replaced, as a pair.
+
+    Raises:
+        ContractError: file or contract is missing, or they do not match.
+    """
+    contract = replace(Contract.load(source), file=target.name)
+    # The order of `to_litert`: whenever a crash comes, no model lies beside another's contract.
+    with atomic_path(contract_path(target)) as new_contract, atomic_path(target) as new_model:
+        new_model.write_bytes(source.read_bytes())
+        contract.save(new_contract)
+        contract_path(target).unlink(missing_ok=True)
