@@ -11,13 +11,13 @@ import tensorflow as tf
 from tfkd.errors import ExportError
 from tfkd.export import keras_logits, litert, to_litert
 from tfkd.export.convert import convert, float_operators
-from tfkd.inference import Contract, LiteRTModel, Predictor, contract_path
+from tfkd.inference import QUANTIZATIONS, Contract, LiteRTModel, Predictor, contract_path
 from tfkd.volumes import PreprocessSpec, sha256_of
 
 NAMES = ("background", "liver", "bone")
 
 
-@pytest.mark.parametrize("quantization", ["float32", "float16", "int8"])
+@pytest.mark.parametrize("quantization", QUANTIZATIONS)
 def test_file_does_what_keras_does(student, spec, ct_slices, tmp_path, quantization):
     path = tmp_path / "student.tflite"
     result = to_litert(
@@ -32,14 +32,14 @@ def test_file_does_what_keras_does(student, spec, ct_slices, tmp_path, quantizat
     received = LiteRTModel(path)(ct_slices)
     agreement = np.mean(expected.argmax(-1) == received.argmax(-1))
     assert set(np.unique(expected.argmax(-1))) == {0, 1, 2}  # the comparison is of something
-    assert agreement >= (0.99 if quantization == "int8" else 0.999)
+    assert agreement >= (0.999 if quantization.startswith("float") else 0.99)
     assert result.agreement == pytest.approx(agreement, abs=1e-6)
     assert result.comparison.source == "calibration"
     assert min(result.comparison.label_dice) > 0.97
     assert result.size_bytes == path.stat().st_size
 
 
-@pytest.mark.parametrize("quantization", ["float32", "float16", "int8"])
+@pytest.mark.parametrize("quantization", QUANTIZATIONS)
 def test_contract_beside_the_file(student, spec, ct_slices, tmp_path, quantization):
     path = tmp_path / "s.tflite"
     to_litert(
@@ -70,6 +70,18 @@ def test_int8_file_has_integer_operators_only(student, ct_slices, tmp_path):
     assert float_operators((tmp_path / "s.tflite").read_bytes()) == []
     to_litert(student, tmp_path / "f.tflite")
     assert "CONV_2D" in float_operators((tmp_path / "f.tflite").read_bytes())
+
+
+def test_weights_of_the_other_formats_are_small(make_student, ct_slices):
+    wide = make_student(middle=keras.layers.Conv2D(4, 17, padding="same"))
+    sizes = {name: len(convert(wide, name, ct_slices)) for name in QUANTIZATIONS}
+    weights = sizes["float32"] - sizes["float16"]  # half of them
+    for name in ("dynamic_int8", "int8", "int16x8"):
+        assert sizes["float32"] - sizes[name] > 1.2 * weights
+
+
+def test_int16x8_leaves_what_has_no_kernel_in_floating_point(student, ct_slices):
+    assert float_operators(convert(student, "int16x8", ct_slices)) == ["PRELU"]
 
 
 def test_without_spec_labels_and_slices(make_student, tmp_path):
@@ -170,6 +182,10 @@ def test_min_agreement_sets_another_limit(student, make_student, ct_slices, tmp_
         to_litert(student, tmp_path / "s.tflite", calibration=ct_slices)
     result = to_litert(student, tmp_path / "s.tflite", calibration=ct_slices, min_agreement=0.95)
     assert 0.95 < result.agreement < 0.999
+    other.get_layer("head").bias.assign([0.0, 9.0, 0.0])
+    result = to_litert(student, tmp_path / "s.tflite", calibration=ct_slices, min_agreement=0)
+    assert result.agreement < 0.5
+    assert result.contract.golden.min_agreement == 0.999  # of the file with itself
 
 
 def test_non_finite_student(make_student, tmp_path):
@@ -215,6 +231,7 @@ def _bad(**changes):
         (_bad(path="s.h5"), "ending in .tflite"),
         (_bad(quantization="int4"), "quantization: expected one of"),
         (_bad(quantization="int8"), "calibration: int8 takes"),
+        (_bad(quantization="int16x8"), "calibration: int16x8 takes"),
         (_bad(min_agreement=99), "min_agreement: expected 0 to 1"),
         (_bad(spec=PreprocessSpec(size=(64, 64))), r"\(32, 32, 1\), received \(64, 64, 1\)"),
         (_bad(label_names=("a", "b")), "expected 3 names"),

@@ -7,6 +7,7 @@ import pytest
 
 from tfkd.errors import ExportError
 from tfkd.export.verify import Comparison, check, compare
+from tfkd.inference import QUANTIZATIONS
 
 
 def _logits(masks, classes=3):
@@ -35,9 +36,13 @@ def test_equal_is_perfect():
 
 def test_labels_alone_do_not_pass():
     figures = Comparison(4, "synthetic", 1.0, (1.0, math.nan), 0.9)
-    for quantization in ("float32", "float16", "int8"):
+    for quantization in QUANTIZATIONS:
         with pytest.raises(ExportError, match=r"received 1\.0000 and 0\.9 on 4 synthetic slices"):
             check(figures, quantization, 0.99, "s")
+
+
+def test_a_limit_of_0_accepts_all():
+    check(Comparison(4, "synthetic", 0.1, (0.0, 0.0), 3.0), "int8", 0.0, "s")
 
 
 def test_nan_is_refused():

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tfkd.cli.config import check_suffix, config_path, option, write_config
+from tfkd.cli.config import ConfigError, check_suffix, config_path, option, write_config
 from tfkd.cli.naming import naming
 from tfkd.cli.tensorflow_start import start_tensorflow
 
 SUMMARY = "Convert a trained student to a .tflite file, run it and compare it with Keras."
 EXAMPLE = (
-    "tfkd export runs/student/model.keras student.tflite --records records/lits --quantization int8"
+    "tfkd export runs/student/model.keras student.tflite --records records/lits --max-dice-drop 0.5"
 )
 
 
@@ -23,20 +23,43 @@ class Config:
     records: Path = option(
         "records the student was trained on: preprocessing, labels, calibration", flag="-r"
     )
-    quantization: Literal["float32", "float16", "int8"] = option(
-        "number format of the file", flag="-q", default="int8"
+    quantization: Literal["float32", "float16", "dynamic_int8", "int8", "int16x8"] = option(
+        "number format of the file, where no budget chooses it", flag="-q", default="int8"
     )
     calibration_slices: int = option("training slices for calibration and check", default=200)
     min_agreement: float | None = option(
-        "smallest share of pixels with the label that Keras gives, 0 to 1; 0.999, or 0.99 for "
-        "int8, when left out",
+        "smallest share of pixels with the label that Keras gives, 0 to 1; 0.999 for float32 and "
+        "float16, else 0.99, when left out",
         default=None,
     )
+    max_dice_drop: float | None = option(
+        "points (0 to 100) of mean foreground Dice on whole validation volumes that the file may "
+        "lose; the smallest file within this budget is written, whatever its number format",
+        default=None,
+    )
+    all_modes: bool = option(
+        "measure every number format on whole validation volumes, for the table", default=False
+    )
+    modes: tuple[str, ...] = option(
+        "number formats to choose from or to measure; all when left out", default=()
+    )
+    cases: tuple[str, ...] = option(
+        "patients to measure Dice on, by name, in place of the validation split", default=()
+    )
+    source: Path | None = option("folder of the volumes, if it has moved", default=None)
+    threads: int | None = option("threads for Dice and time of a file", default=None)
 
 
 def run(config: Config) -> None:
-    """Exports and says how well the file agrees."""
+    """Exports, and says how well the file agrees or what each number format loses."""
     check_suffix(config.out, ".tflite")
+    measured = config.all_modes or config.max_dice_drop is not None
+    _check(config, measured)
+    from tfkd.cli.export_modes import choose_file, volumes_to_score
+    from tfkd.records import Manifest
+
+    # Before TensorFlow starts and any work is done.
+    cases = volumes_to_score(config, Manifest.load(config.records)) if measured else []
     start_tensorflow()
     from tfkd import records
     from tfkd.export import to_litert
@@ -45,19 +68,44 @@ def run(config: Config) -> None:
     data = records.load(config.records)
     student = load_network(config.student)
     with naming(config.student):
-        result = to_litert(
-            student,
-            config.out,
-            quantization=config.quantization,
-            calibration=data.calibration(config.calibration_slices),
-            spec=data.spec,
-            label_names=data.label_names,
-            min_agreement=config.min_agreement,
-            calibration_slices=config.calibration_slices,
-            threshold=data.manifest.protocol.threshold,
-        )
+        calibration = data.calibration(config.calibration_slices)
+        if config.max_dice_drop is None:
+            result = to_litert(
+                student,
+                config.out,
+                quantization=config.quantization,
+                calibration=calibration,
+                spec=data.spec,
+                label_names=data.label_names,
+                min_agreement=config.min_agreement,
+                calibration_slices=config.calibration_slices,
+                threshold=data.manifest.protocol.threshold,
+            )
+            print(
+                f"{config.out}: {result.size_bytes / 1e6:.2f} MB, {config.quantization}, the label "
+                f"of Keras on {result.agreement:.3%} of the pixels"
+            )
+        if measured:
+            choose_file(config, data.manifest, student, calibration, cases)
     write_config(config, "export", config_path(config.out))
-    print(
-        f"{config.out}: {result.size_bytes / 1e6:.2f} MB, {config.quantization}, the label of "
-        f"Keras on {result.agreement:.3%} of the pixels"
-    )
+
+
+def _check(config: Config, measured: bool) -> None:
+    from tfkd.inference import QUANTIZATIONS
+
+    given = [name for name in ("modes", "cases", "source") if getattr(config, name)]
+    if given and not measured:
+        raise ConfigError(
+            f"expected --max-dice-drop or --all-modes with --{', --'.join(given)}, received "
+            "neither: without them no volume is measured."
+        )
+    unknown = sorted(set(config.modes) - set(QUANTIZATIONS))
+    if unknown:
+        raise ConfigError(
+            f"--modes: expected some of {', '.join(QUANTIZATIONS)}, received {', '.join(unknown)}."
+        )
+    if config.max_dice_drop is not None and not 0 <= config.max_dice_drop <= 100:
+        raise ConfigError(
+            f"--max-dice-drop: expected points of Dice from 0 to 100, received "
+            f"{config.max_dice_drop}."
+        )

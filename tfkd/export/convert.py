@@ -1,7 +1,9 @@
 """Student → bytes of a LiteRT file, with builtin operators only."""
 
+import contextlib
 import re
 import tempfile
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -11,7 +13,10 @@ from ai_edge_litert import schema_py_generated as schema
 from tfkd.errors import ExportError
 from tfkd.export.silence import silenced
 
-__all__ = ["convert", "float_operators"]
+__all__ = ["CALIBRATED", "convert", "converting", "float_operators"]
+
+# Formats whose activations have fixed ranges.
+CALIBRATED = ("int8", "int16x8")
 
 INPUT_NAME = "image"
 OUTPUT_NAME = "logits"
@@ -29,21 +34,16 @@ def convert(student: keras.Model, quantization: str, calibration: np.ndarray | N
 
     Args:
         student: one input (N, H, W, C) of fixed size, one output.
-        quantization: "float32", "float16" or "int8".
-        calibration: (n, H, W, C) float32, for int8 only.
+        quantization: one of `tfkd.inference.QUANTIZATIONS`; "int16x8" leaves operators that have
+            no such kernel in floating point.
+        calibration: (n, H, W, C) float32, for "int8" and "int16x8" only.
 
     Raises:
         ExportError: an operator has no LiteRT kernel (the message names it), or, for int8, can be
             computed in floating point only.
     """
-    with silenced(), tempfile.TemporaryDirectory() as folder:
-        _save_frozen(_in_float32(student), folder)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        _configure(converter, quantization, calibration)
-        try:
-            content = converter.convert()
-        except Exception as error:  # the converter raises several unrelated types
-            raise _export_error(student, error) from error
+    with converting(student, quantization, calibration) as converter:
+        content = converter.convert()
     if quantization == "int8" and (islands := float_operators(content)):
         raise ExportError(
             f"Student {student.name!r}: expected integer operators only, received operators that "
@@ -51,6 +51,33 @@ def convert(student: keras.Model, quantization: str, calibration: np.ndarray | N
             "instance GroupNormalization by BatchNormalization), or export float16."
         )
     return content
+
+
+@contextlib.contextmanager
+def converting(
+    student: keras.Model, quantization: str, calibration: np.ndarray | None
+) -> Iterator[tf.lite.TFLiteConverter]:
+    """Give a converter that is set up as for `convert`, and say clearly what goes wrong in it.
+
+    Args:
+        student: as for `convert`.
+        quantization: as for `convert`.
+        calibration: as for `convert`.
+
+    Yields:
+        The converter; what the block prints is discarded.
+
+    Raises:
+        ExportError: the block raised anything.
+    """
+    with silenced(), tempfile.TemporaryDirectory() as folder:
+        _save_frozen(_in_float32(student), folder)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        _configure(converter, quantization, calibration)
+        try:
+            yield converter
+        except Exception as error:  # the converter raises several unrelated types
+            raise _export_error(student, error) from error
 
 
 def _save_frozen(student: keras.Model, folder: str) -> None:
@@ -101,14 +128,19 @@ def _configure(
     converter: tf.lite.TFLiteConverter, quantization: str, calibration: np.ndarray | None
 ) -> None:
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    if quantization != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantization == "float16":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_types = [tf.float16]
-    elif quantization == "int8" and calibration is not None:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if quantization == "int8":
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = tf.int8
         converter.inference_output_type = tf.int8
+    if quantization == "int16x8":
+        # With the builtins beside them: PReLU, for one, has no such kernel.
+        int16x8 = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        converter.target_spec.supported_ops = [int16x8, tf.lite.OpsSet.TFLITE_BUILTINS]
+    if quantization in CALIBRATED and calibration is not None:
         converter.representative_dataset = lambda: ([image[None]] for image in calibration)
 
 

@@ -13,21 +13,27 @@ import tensorflow as tf
 from tfkd._version import __version__
 from tfkd.errors import ContractError, ExportError
 from tfkd.export.calibration import select_slices
-from tfkd.export.convert import convert
+from tfkd.export.convert import CALIBRATED, convert
 from tfkd.export.keras_logits import fixed_input_shape, keras_logits
 from tfkd.export.synthetic import synthetic_slices
 from tfkd.export.verify import MIN_AGREEMENT, Comparison, check, compare
 from tfkd.inference import Contract, GoldenSlice, LiteRTModel, contract_path
 from tfkd.volumes import PreprocessSpec, atomic_path, sha256_of, window
 
-__all__ = ["ExportResult", "to_litert"]
+__all__ = ["ExportResult", "Quantization", "to_litert", "write_checked"]
 
-Quantization = Literal["float32", "float16", "int8"]
+Quantization = Literal["float32", "float16", "dynamic_int8", "int8", "int16x8"]
 
 VERIFICATION_SLICES = 32
 
 # What other kernels may add to the golden slice's logits, as a fraction of their range.
-_GOLDEN_TOLERANCE = {"float32": 0.005, "float16": 0.02, "int8": 0.05}
+_GOLDEN_TOLERANCE = {
+    "float32": 0.005,
+    "float16": 0.02,
+    "dynamic_int8": 0.05,
+    "int8": 0.05,
+    "int16x8": 0.02,
+}
 _GOLDEN_STRIDE = 8
 
 
@@ -80,16 +86,20 @@ def to_litert(
         student: one input (N, H, W, C) of fixed size, one output of logits (N, H, W, K). It is not
             changed. A student in mixed precision is exported from a float32 copy.
         path: where to write, ending in `.tflite`.
-        quantization: "float32"; "float16" (weights only, half the size); or "int8" (weights,
-            activations, input and output: a quarter of the size, and fastest).
+        quantization: "float32"; "float16" (weights only, half the size); "dynamic_int8" (weights
+            int8, a quarter of the size; activations are quantised while it runs, with ranges of
+            the slice at hand); "int8" (weights, activations, input and output: as small, and where
+            the kernels are good the fastest); or "int16x8" (weights int8, activations int16: close
+            to float32, for accelerators, many times slower on a CPU). Input and output are float32
+            in all but "int8".
         calibration: preprocessed training slices: an array (n, H, W, C), or a dataset of batches
             (images, masks), of which up to `calibration_slices` are taken so that every class is
-            present. int8 needs them.
+            present. int8 and int16x8 need them.
         spec: how a CT becomes the student's input, normally `data.spec`. None takes the default
             window at the student's size, which is right only if the student was trained so.
         label_names: index = label value, the background first. None names them "label_1", ….
-        min_agreement: smallest fraction of pixels with the same label; None takes 0.999, for int8
-            0.99.
+        min_agreement: smallest fraction of pixels with the same label; None takes 0.999 for
+            float32 and float16, else 0.99. 0 accepts the file as it is.
         calibration_slices: how many to take at most.
         threshold: with two classes, the probability above which `Predictor` says foreground, as of
             `data.manifest.protocol`; None for the highest class.
@@ -117,13 +127,56 @@ def to_litert(
     else:
         slices = select_slices(calibration, calibration_slices, spec, names)
     content = convert(student, quantization, None if calibration is None else slices)
+    return write_checked(
+        student,
+        path,
+        content,
+        quantization,
+        slices,
+        source="synthetic" if calibration is None else "calibration",
+        spec=spec,
+        label_names=names,
+        min_agreement=min_agreement,
+        threshold=threshold,
+    )
+
+
+def write_checked(
+    student: keras.Model,
+    path: Path,
+    content: bytes,
+    quantization: str,
+    slices: np.ndarray,
+    *,
+    source: str,
+    spec: PreprocessSpec,
+    label_names: Sequence[str],
+    min_agreement: float | None = None,
+    threshold: float | None = None,
+) -> ExportResult:
+    """Run a converted file beside its student, and write it with its contract if they agree.
+
+    Args:
+        student: what the file was made from.
+        path: where to write, ending in `.tflite`.
+        content: the file's bytes.
+        quantization: as for `to_litert`.
+        slices: (n, H, W, C) windowed; up to 32 of them are compared.
+        source: where they come from, for the record.
+        spec: as for `to_litert`.
+        label_names: as for `to_litert`.
+        min_agreement: as for `to_litert`.
+        threshold: as for `to_litert`.
+
+    Raises:
+        ExportError: the file does not load or does not do what Keras does; nothing is written.
+    """
     minimum = MIN_AGREEMENT[quantization] if min_agreement is None else min_agreement
     # The inner file is renamed first, and the old contract is gone by then: whenever a crash comes,
     # no model lies beside a contract that is not its own.
     with atomic_path(contract_path(path)) as new_contract, atomic_path(path) as new_model:
         new_model.write_bytes(content)
         runtime = _runtime(new_model, student.name)
-        source = "synthetic" if calibration is None else "calibration"
         comparison = compare(keras_logits(student, 1), runtime, _evenly(slices), source)
         check(comparison, quantization, minimum, student.name)
         contract = Contract(
@@ -132,10 +185,13 @@ def to_litert(
             size_bytes=len(content),
             quantization=quantization,
             spec=spec,
-            label_names=names,
+            label_names=tuple(label_names),
             input=runtime.input,
             output=runtime.output,
-            golden=_golden_slice(runtime, spec, quantization, minimum),
+            # A limit of 0 is no word on what another machine may make of the file.
+            golden=_golden_slice(
+                runtime, spec, quantization, minimum or MIN_AGREEMENT[quantization]
+            ),
             created_by=_versions(),
             threshold=threshold,
         )
@@ -155,10 +211,11 @@ def _check_arguments(
         )
     if min_agreement is not None and not 0 <= min_agreement <= 1:
         raise ValueError(f"min_agreement: expected 0 to 1, received {min_agreement}.")
-    if quantization == "int8" and calibration is None:
+    if quantization in CALIBRATED and calibration is None:
         raise ValueError(
-            "calibration: int8 takes its ranges from preprocessed training slices, received none. "
-            "Give an array of them or a dataset, such as tfkd.records.load(folder).train."
+            f"calibration: {quantization} takes its ranges from preprocessed training slices, "
+            "received none. Give an array of them or a dataset, such as "
+            "tfkd.records.load(folder).train."
         )
 
 

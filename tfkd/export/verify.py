@@ -10,11 +10,30 @@ from tfkd.inference import LogitsFunction
 __all__ = ["Comparison", "check", "compare"]
 
 # Smallest fraction of pixels with the same label.
-MIN_AGREEMENT = {"float32": 0.999, "float16": 0.999, "int8": 0.99}
+MIN_AGREEMENT = {
+    "float32": 0.999,
+    "float16": 0.999,
+    "dynamic_int8": 0.99,
+    "int8": 0.99,
+    "int16x8": 0.99,
+}
 
 # Largest error of the logits, as a fraction of their spread. The labels alone would pass a broken
 # file when the model finds nothing but background in the slices.
-MAX_LOGITS_ERROR = {"float32": 0.01, "float16": 0.05, "int8": 0.5}
+MAX_LOGITS_ERROR = {
+    "float32": 0.01,
+    "float16": 0.05,
+    "dynamic_int8": 0.2,
+    "int8": 0.5,
+    "int16x8": 0.2,
+}
+
+
+_ADVICE = {
+    "dynamic_int8": "Export float16",
+    "int8": "Calibrate with more slices of every class, or export float16",
+    "int16x8": "Calibrate with more slices of every class, or export float16",
+}
 
 
 @dataclass(frozen=True)
@@ -82,20 +101,21 @@ def check(comparison: Comparison, quantization: str, min_agreement: float, name:
 
     Args:
         comparison: the figures.
-        quantization: "float32", "float16" or "int8".
-        min_agreement: smallest fraction of pixels with the same label.
+        quantization: a key of `MIN_AGREEMENT`.
+        min_agreement: smallest fraction of pixels with the same label; 0 accepts the file as it
+            is, for whoever measures it otherwise.
         name: the student's, for the error message.
 
     Raises:
         ExportError: with the figures.
     """
     largest = MAX_LOGITS_ERROR[quantization]
-    if comparison.agreement >= min_agreement and comparison.logits_error <= largest:
+    good = comparison.agreement >= min_agreement and comparison.logits_error <= largest
+    if good or min_agreement == 0:
         return
-    advice = (
-        "Calibrate with more slices of every class, or export float16"
-        if quantization == "int8"
-        else "The file does not compute what Keras computes: look at the student's custom layers"
+    advice = _ADVICE.get(
+        quantization,
+        "The file does not compute what Keras computes: look at the student's custom layers",
     )
     dice = ", ".join(f"{value:.4f}" for value in comparison.label_dice)
     raise ExportError(
