@@ -35,3 +35,9 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
 	touch $(STAMP)
+
+# The static page that segments in the browser; needs Node and npm.
+.PHONY: browser
+browser:
+	npm ci --prefix browser --ignore-scripts --no-audit --no-fund
+	npm run build --prefix browser

@@ -1,0 +1,81 @@
+/** From the files that a user chose to a checked model. */
+
+import { unzipSync } from "fflate";
+
+import { parseContract } from "./contract.js";
+
+// Students are small; what is larger is not one of ours, or a trap.
+const LARGEST_MEMBER = 512 * 2 ** 20;
+
+/**
+ * Reads a bundle and checks that its two parts belong together.
+ *
+ * @param {File[]} files a `.tflite` and its `.json`, or one `.zip` of both.
+ * @returns {Promise<{contract: object, model: Uint8Array}>}
+ * @throws {Error} a part is missing or there twice, the contract cannot be read, or the model's
+ *     SHA-256 is not the contract's.
+ */
+export async function readBundle(files) {
+  const parts = (await Promise.all(files.map(unpack))).flat();
+  const model = onePart(parts, ".tflite");
+  const beside = onePart(parts, ".json");
+  const contract = await parseContract(new TextDecoder().decode(beside.bytes), beside.name);
+  const received = await sha256(model.bytes);
+  if (received !== contract.sha256) {
+    throw new Error(
+      `${model.name}: expected SHA-256 ${contract.sha256} as ${beside.name} states, received ` +
+        `${received}. The two do not belong together or the file is damaged: copy both again, ` +
+        "or export the model again.",
+    );
+  }
+  return { contract, model: model.bytes };
+}
+
+async function unpack(file) {
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  if (!file.name.toLowerCase().endsWith(".zip")) return [{ name: file.name, bytes }];
+  try {
+    const members = unzipSync(bytes, { filter: wanted });
+    return Object.entries(members).map(([path, content]) => ({
+      name: `${file.name}/${path}`,
+      bytes: content,
+    }));
+  } catch (error) {
+    throw new Error(
+      `${file.name}: expected a zip of a model and its contract, received ${error.message}. ` +
+        "Copy the file again from where it came from.",
+    );
+  }
+}
+
+function wanted({ name, originalSize }) {
+  const base = name.split("/").at(-1);
+  if (base.startsWith("._") || !/\.(tflite|json)$/i.test(base)) return false;
+  if (originalSize > LARGEST_MEMBER) {
+    throw new Error(`${name} of ${originalSize} bytes, more than ${LARGEST_MEMBER}`);
+  }
+  return true;
+}
+
+function onePart(parts, suffix) {
+  const found = parts.filter(({ name }) => name.toLowerCase().endsWith(suffix));
+  if (found.length !== 1) {
+    const names = parts.map(({ name }) => name).join(", ") || "nothing";
+    throw new Error(
+      `Model: expected one ${suffix} file, received ${names}. Choose the .tflite file together ` +
+        "with its .json, or one .zip of both.",
+    );
+  }
+  return found[0];
+}
+
+async function sha256(bytes) {
+  if (!globalThis.crypto?.subtle) {
+    throw new Error(
+      "This page cannot check the model's SHA-256: browsers allow it on https:// and localhost " +
+        "only. Open the page from such an address.",
+    );
+  }
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
