@@ -3,8 +3,11 @@
 import hashlib
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
+import time
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -29,6 +32,12 @@ from tfkd.volumes import (
 REPOSITORY = Path(__file__).resolve().parents[1]
 BROWSER = REPOSITORY / "browser"
 SAVED = REPOSITORY / "saved_models" / "phantom_student_int8.tflite"
+MODULE_TESTS = ("clean", "contract", "ct_volume", "preprocess")
+# What npm calls a registry that cannot be reached or that refuses; all else is a fault of ours.
+NO_REGISTRY = re.compile(
+    r"\b(ENOTFOUND|EAI_AGAIN|ECONN[A-Z]+|ETIMEDOUT|E40\d|ERR_SOCKET_TIMEOUT"
+    r"|E(IDLE|RESPONSE|TRANSFER)TIMEOUT)\b"
+)
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 SPECS = (
@@ -42,34 +51,81 @@ SPECS = (
 )
 
 
-def run_node(*words: str | Path, **variables: str) -> str:
-    run = subprocess.run(
+def start_node(
+    *words: str | Path, timeout_s: float, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a program; when its time is up, end it with all that it started (Chromium's parts)."""
+    with subprocess.Popen(
         [str(word) for word in words],
         cwd=BROWSER,
         env={**os.environ, **variables},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
-        timeout=300,
-    )
+        start_new_session=True,
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=timeout_s)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+
+def run_node(*words: str | Path, **variables: str) -> str:
+    run = start_node(*words, timeout_s=300, **variables)
     assert run.returncode == 0, f"{words}:\n{run.stdout[-4000:]}\n{run.stderr[-4000:]}"
     return run.stdout
 
 
+def test_a_node_run_ends_with_all_that_it_started(tmp_path: Path):
+    child = tmp_path / "child"
+    with pytest.raises(subprocess.TimeoutExpired):
+        start_node("sh", "-c", f"sleep 600 & echo $! > {child}; wait", timeout_s=1)
+    deadline = time.monotonic() + 20
+    while runs(int(child.read_text("utf-8"))):
+        assert time.monotonic() < deadline, "the child outlived the run that started it"
+        time.sleep(0.05)
+
+
+def runs(pid: int) -> bool:
+    """Whether a process exists that is more than a zombie which nobody has waited for yet."""
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text("utf-8").split()[2] not in "ZX"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
 @pytest.fixture(scope="module")
-def packages() -> None:
+def node() -> str:
+    """Return the path of node."""
+    found = shutil.which("node")
+    if found is None:
+        pytest.skip("the page's modules are run with node, which is not here")
+    return found
+
+
+@pytest.fixture(scope="module")
+def packages(node: str) -> None:
     """Install what browser/package-lock.json names, once for each lock file."""
     npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
-        pytest.skip("the page is built with node and npm, which are not here")
+    if npm is None:
+        pytest.skip("the page is built with npm, which is not here")
     digest = hashlib.sha256((BROWSER / "package-lock.json").read_bytes()).hexdigest()
     installed = BROWSER / "node_modules" / ".installed"
     if installed.is_file() and installed.read_text("utf-8") == digest:
         return
     words = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    run = subprocess.run(words, cwd=BROWSER, capture_output=True, text=True, check=False)
-    if run.returncode:
-        pytest.skip(f"npm cannot install the page's packages: {run.stderr.strip()[-500:]}")
+    words += ["--fetch-retries=0", "--fetch-timeout=10000"]
+    try:
+        run = start_node(*words, timeout_s=120)
+    except subprocess.TimeoutExpired:
+        pytest.skip("npm could not install the page's packages within 120 s")
+    said = run.stderr.strip()[-2000:]
+    if run.returncode and NO_REGISTRY.search(said):
+        pytest.skip(f"npm cannot reach the packages of the page: {said}")
+    assert run.returncode == 0, f"npm ci failed:\n{said}"
     installed.write_text(digest, "utf-8")
 
 
@@ -78,6 +134,23 @@ def page(packages: None) -> Path:
     """Return the folder of the built page."""
     run_node("npm", "run", "build")
     return BROWSER / "dist"
+
+
+def test_the_build_names_what_it_contains_and_the_licences(page: Path):
+    text = (page / "THIRD_PARTY_LICENSES.txt").read_text("utf-8")
+    lock = json.loads((BROWSER / "package-lock.json").read_text("utf-8"))["packages"]
+    for name, licence in (
+        ("@litertjs/core", "Apache-2.0"),
+        ("@niivue/niivue", "BSD-2-Clause"),
+        ("fflate", "MIT"),
+        ("gl-matrix", "MIT"),
+        ("nifti-reader-js", "MIT"),
+    ):
+        version = lock[f"node_modules/{name}"]["version"]
+        assert f"{name} {version}\nLicence: {licence}\nSource: " in text
+    assert "Arjun Barrett" in text  # fflate's own licence file
+    assert "Source: https://github.com/lukeed/uuid\n" in text
+    assert "esbuild" not in text
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +274,7 @@ def make_cleaned() -> list[dict[str, Any]]:
     return cleaned
 
 
-def test_the_modules_compute_what_tfkd_does(packages: None, tmp_path: Path):
+def test_the_modules_compute_what_tfkd_does(node: str, tmp_path: Path):
     data = {
         "fits": make_fits(),
         "volumes": make_volumes(tmp_path),
@@ -209,8 +282,13 @@ def test_the_modules_compute_what_tfkd_does(packages: None, tmp_path: Path):
         "contract": json.loads(SAVED.with_suffix(".json").read_text("utf-8")),
     }
     (tmp_path / "fixtures.json").write_text(json.dumps(data), "utf-8")
-    said = run_node("npm", "test", TFKD_BROWSER_FIXTURES=str(tmp_path))
+    files = [f"tests/{name}.test.js" for name in MODULE_TESTS]
+    assert sorted(files) == sorted(f"tests/{one.name}" for one in BROWSER.glob("tests/*.test.js"))
+    reporter = "--test-reporter=tap"
+    said = run_node(node, "--test", reporter, *files, TFKD_BROWSER_FIXTURES=str(tmp_path))
     assert "# skipped 0" in said
+    script = json.loads((BROWSER / "package.json").read_text("utf-8"))["scripts"]["test"]
+    assert script == f"node --test {' '.join(files)}"
 
 
 @pytest.fixture(scope="module")
@@ -242,9 +320,19 @@ def equal_voxels(mask: Path, ct: Path, expected: Volume) -> float:
     return float(np.mean(read_volume(mask, kind="mask").array == expected.array))
 
 
+def check_alone(page: dict[str, Any]) -> None:
+    """Nothing was asked of another host, and the worker that holds the CT cannot ask."""
+    assert page["foreign"] == []
+    probe = page["probe"]
+    assert probe["control"] == "answer"
+    assert probe["received"] == ["control"]
+    assert "refused" in probe["answers"]
+    assert set(probe["answers"]) <= {"refused", "busy"}
+
+
 def check_page(page: dict[str, Any]) -> None:
     """Nothing failed, and nothing was asked of another host."""
-    assert page["foreign"] == []
+    check_alone(page)
     logged = ("INFO:", "WARNING:")  # LiteRT's own words
     assert [line for line in page["errors"] if not line.startswith(logged)] == []
 
@@ -285,7 +373,9 @@ def float_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from tfkd.export import to_litert
 
-    spec = PreprocessSpec(size=(40, 56), fit="center", spacing_mm=6.0, context_slices=1)
+    spec = PreprocessSpec(
+        window_hu=(-70.0, 150.0), size=(40, 56), fit="center", spacing_mm=6.0, context_slices=1
+    )
     image = keras.Input(spec.input_shape)
     student = keras.Model(image, keras.layers.Conv2D(2, 3, padding="same")(image))
     kernel = np.zeros((3, 3, 3, 2), np.float32)
@@ -348,17 +438,23 @@ def test_float32_and_refusals_without_threads(
             "model": [float_bundle.with_name("bundle.zip")],
             "ct": ct,
             "mask": tmp_path / "mask.nii.gz",
+            "window": "Model's",
         },
+        {"model": good},
         *({"model": model} for model in refusals.values()),
         {"model": good, "ct": damaged},
     ]
     page = drive(cases, isolated=False)
-    said, *refused, of_damaged = page["said"]
+    said, second, *refused, of_damaged = page["said"]
     assert said["canRun"], said
     expected = expected_float(float_bundle, ct)
     assert 0.01 < expected.array.mean() < 0.9
     assert equal_voxels(tmp_path / "mask.nii.gz", ct, expected) >= 0.999
-    assert page["foreign"] == []
+    check_alone(page)
+    windows = [Contract.load(path).spec.window_hu for path in (float_bundle, SAVED)]
+    assert windows[0] != windows[1]
+    for one, (low, high) in zip((said, second), windows, strict=True):
+        assert one["window"] == ["Model's", f"{low:g},{high:g}"]
     assert "Threads\n1" in said["facts"]
     assert page["wasm"] == ["/wasm/litert_wasm_internal.wasm"]
     assert "damaged.nii.gz: expected gzip data" in of_damaged["ct"]["text"]

@@ -5,7 +5,7 @@ import { inflate } from "./inflate.js";
 const SCHEMA_VERSIONS = [1, 2];
 const QUANTIZATIONS = {
   1: ["float32", "float16", "int8"],
-  2: ["float32", "float16", "dynamic_int8", "int8", "int16x8"],
+  2: ["float32", "float16", "dynamic_int8", "int8", "int8_mixed", "int16x8"],
 };
 const KEYS = [
   ...["schema_version", "file", "sha256", "size_bytes", "quantization", "label_names"],

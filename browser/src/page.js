@@ -27,7 +27,7 @@ element("run").onclick = () => (busy.has("run") ? stop() : segment());
 element("save").onclick = saveMask;
 element("slice").oninput = ({ target }) => (view.slice = Number(target.value));
 element("opacity").oninput = ({ target }) => (view.opacity = Number(target.value));
-element("window").onchange = ({ target }) => view.setWindow(target.value.split(",").map(Number));
+element("window").onchange = () => view.setWindow(chosenWindow());
 element("planes").onchange = ({ target }) => (view.planes = target.checked);
 element("tools").onsubmit = (event) => event.preventDefault();
 listWindows();
@@ -68,7 +68,7 @@ async function openCt(file) {
     const packed = raw[0] === 0x1f && raw[1] === 0x8b;
     const bytes = packed ? await inflate(raw, "gzip", file.name) : raw;
     const facts = await worker.run("openCt", { bytes, name: file.name });
-    await view.showCt(bytes, element("window").value.split(",").map(Number));
+    await view.showCt(bytes, chosenWindow());
     ct = { name: file.name, bytes };
     element("tools").hidden = false;
     element("empty").hidden = true;
@@ -194,7 +194,8 @@ function ctWords({ shape, spacingMm }) {
 
 function listWindows() {
   const known = contract ? { "Model's": contract.spec.window_hu, ...WINDOWS } : WINDOWS;
-  const chosen = element("window").value;
+  // By name: another model has other numbers under the same one.
+  const chosen = element("window").selectedOptions[0]?.text;
   element("window").replaceChildren(
     ...Object.entries(known).map(([name, hu]) => {
       const option = new Option(name, hu);
@@ -202,7 +203,12 @@ function listWindows() {
       return option;
     }),
   );
-  if (chosen) element("window").value = chosen;
+  element("window").selectedIndex = Math.max(0, Object.keys(known).indexOf(chosen));
+  view.setWindow(chosenWindow());
+}
+
+function chosenWindow() {
+  return element("window").value.split(",").map(Number);
 }
 
 /** Lets files be dropped anywhere on the page. */

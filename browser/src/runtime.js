@@ -4,7 +4,8 @@ import { loadLiteRt } from "@litertjs/core";
 import { roundHalfEven } from "./rounding.js";
 
 const SIGNATURE = "serving_default";
-const FOLDER = new URL("wasm/", self.location.href).href;
+// The worker's own address is a blob: `worker_client.js` says where the page's files are.
+const FOLDER = new URL("wasm/", self.tfkdBase).href;
 
 let loading;
 
@@ -27,10 +28,12 @@ async function load() {
 }
 
 function loadFrom(folder, options) {
-  // In a worker the loader looks beside the worker, and starts its threads from it.
+  // In a worker the loader looks beside the worker, and starts its threads from it. They share the
+  // worker's memory, so they too start from a blob, which has the page's security policy.
+  const script = JSON.stringify(`${folder}litert_wasm_threaded_internal.js`);
   self.Module = {
     locateFile: (name) => folder + name,
-    mainScriptUrlOrBlob: `${folder}litert_wasm_threaded_internal.js`,
+    mainScriptUrlOrBlob: new Blob([`importScripts(${script});`], { type: "text/javascript" }),
   };
   return loadLiteRt(folder, options);
 }

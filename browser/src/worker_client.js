@@ -1,6 +1,12 @@
 /** What the promise of a stopped task is rejected with. */
 export const STOPPED = "Stopped.";
 
+// A worker loaded from an address has the policy that its own answer states, and a static host
+// states none. One loaded from a blob has the page's: it too can reach no other host.
+const base = new URL(".", document.baseURI).href;
+const start = `tfkdBase = ${JSON.stringify(base)}; importScripts(tfkdBase + "worker.js");`;
+const address = URL.createObjectURL(new Blob([start], { type: "text/javascript" }));
+
 /** The worker as seen from the page: one promise a task. */
 export class WorkerClient {
   #worker;
@@ -35,7 +41,7 @@ export class WorkerClient {
   }
 
   #start() {
-    this.#worker = new Worker("worker.js");
+    this.#worker = new Worker(address);
     this.#worker.onmessage = ({ data: { id, progress, result, error } }) => {
       const task = this.#waiting.get(id);
       if (progress) return task?.onProgress(progress);

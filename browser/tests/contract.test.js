@@ -21,6 +21,13 @@ test("versions 1 and 2 are read", options, async () => {
     contract.postprocessing = { largest_component: ["liver"], fill_holes: [] };
   });
   assert.deepEqual(two.postprocessing.largest_component, ["liver"]);
+  const real = { dtype: "float32", scale: null, zero_point: null };
+  const mixed = await parse((contract) => {
+    contract.schema_version = 2;
+    contract.quantization = "int8_mixed";
+    for (const side of ["input", "output"]) Object.assign(contract[side], real);
+  });
+  assert.equal(mixed.quantization, "int8_mixed");
 });
 
 test("what may be misread is refused, with the key and what to do", options, async () => {
@@ -31,6 +38,7 @@ test("what may be misread is refused, with the key and what to do", options, asy
     [(c) => delete c.spec.fit, /key 'spec'.*missing \[fit\]/],
     [(c) => (c.schema_version = 1) && (c.postprocessing = {}), /unknown \[postprocessing\]/],
     [(c) => (c.quantization = "int4"), /received "int4"/],
+    [(c) => (c.schema_version = 1) && (c.quantization = "int8_mixed"), /received "int8_mixed"/],
     [(c) => (c.spec.window_hu = [140, -60]), /rising pair in 'window_hu'/],
     [(c) => (c.spec.size = [64, 64]), /input shape 1,64,64,1/],
     [(c) => (c.spec.spacing_mm = 1), /'spacing_mm'.*received 1/],

@@ -2,19 +2,25 @@
  * Drives the built page in headless Chromium, as a person would: `node drive.mjs plan.json`.
  *
  * The plan holds `dist`, `chromium`, `isolated` and `cases`: each with `model` (paths), and where
- * wanted `ct` (a path), `stop` (whether to start and stop first), `mask` (where to save it) and
- * `picture` (where to save a screenshot). They are run one after the other on one page. Prints as
- * JSON what the page said of each, the errors in its console, the requests to other hosts, and the
- * WASM that it loaded.
+ * wanted `ct` (a path), `window` (the name of one to choose), `stop` (whether to start and stop
+ * first), `mask` (where to save it) and `picture` (where to save a screenshot). They are run one
+ * after the other on one page. Prints as JSON what the page said of each, the errors in its
+ * console, the requests to other hosts, the WASM that it loaded, and what became of requests that
+ * its worker was told to send to a host that answers everyone (`probe`).
  */
 
 import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
 
 import { chromium } from "playwright-core";
 
 import { startServer } from "../serve.mjs";
 
 const PATIENCE_MS = 60_000;
+const ANSWERS_EVERYONE = {
+  "Access-Control-Allow-Origin": "*",
+  "Cross-Origin-Resource-Policy": "cross-origin",
+};
 
 const plan = JSON.parse(await readFile(process.argv[2], "utf-8"));
 const server = await startServer(plan.dist, { isolated: plan.isolated });
@@ -28,14 +34,18 @@ const errors = [];
 const foreign = [];
 const wasm = [];
 const said = [];
+let probe;
 try {
   const page = await openPage();
   for (const one of plan.cases) said.push(await runCase(page, one));
+  const seen = [errors, foreign].map((list) => list.length);
+  probe = await probeWorkers(page);
+  [errors.length, foreign.length] = seen; // without what the probe itself caused
 } finally {
   await browser.close();
   server.close();
 }
-console.log(JSON.stringify({ said, errors, foreign, wasm }));
+console.log(JSON.stringify({ said, errors, foreign, wasm, probe }));
 
 async function openPage() {
   const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
@@ -50,7 +60,7 @@ async function openPage() {
   return page;
 }
 
-async function runCase(page, { model, ct, stop, mask, picture }) {
+async function runCase(page, { model, ct, window, stop, mask, picture }) {
   const result = {};
   await page.setInputFiles("#model", model);
   result.model = await settled(page, "#model-note");
@@ -59,6 +69,11 @@ async function runCase(page, { model, ct, stop, mask, picture }) {
     await page.setInputFiles("#ct", ct);
     result.ct = await settled(page, "#ct-note");
   }
+  if (window) await page.selectOption("#window", { label: window });
+  result.window = await page.evaluate(() => {
+    const [option] = document.querySelector("#window").selectedOptions;
+    return option && [option.text, option.value];
+  });
   result.canRun = await page.isEnabled("#run");
   if (stop) {
     await page.locator("#run").evaluate((button) => {
@@ -82,6 +97,40 @@ async function runCase(page, { model, ct, stop, mask, picture }) {
     await page.screenshot({ path: picture });
   }
   return result;
+}
+
+/** Lets the page's workers ask another host, and this program too, to see that it answers. */
+async function probeWorkers(page) {
+  const received = [];
+  const other = createServer((request, response) => {
+    received.push(request.url.slice(1));
+    response.writeHead(200, ANSWERS_EVERYONE).end("answer");
+  });
+  await new Promise((resolve) => other.listen(0, "127.0.0.1", resolve));
+  const address = `http://localhost:${other.address().port}/`;
+  const control = await (await fetch(`${address}control`)).text();
+  const answers = await Promise.all(
+    page.workers().map((worker) => Promise.race([ask(worker, `${address}worker`), later("busy")])),
+  );
+  other.closeAllConnections();
+  other.close();
+  return { control, answers, received };
+}
+
+function ask(worker, url) {
+  return worker.evaluate(
+    (there) =>
+      fetch(there).then(
+        (response) => response.text(),
+        () => "refused",
+      ),
+    url,
+  );
+}
+
+/** LiteRT's threads wait for work and answer nothing. */
+function later(value) {
+  return new Promise((resolve) => setTimeout(() => resolve(value), 3_000));
 }
 
 /** Returns what a note says once it says the outcome. */
