@@ -9,7 +9,7 @@ import pytest
 from tests.export.wide_ranges import CULPRIT, wide_student
 from tfkd.errors import ExportError
 from tfkd.export import dice_budget
-from tfkd.export.dice_budget import choose_mode
+from tfkd.export.dice_budget import choose_mode, fewest
 from tfkd.export.mixed_int8 import MixedInt8
 from tfkd.export.mode_measurements import StudentTask, file_cost
 from tfkd.export.synthetic import synthetic_slices
@@ -64,10 +64,13 @@ def test_first_within_the_budget_wins_from_the_smallest(
 ):
     calls = []
     score = score_against(truth, calls)
-    choice = choose_mode(task_of(student), tmp_path, score, max_dice_drop=3.0, cost=_cost)
+    modes = ("float32", "int8", "dynamic_int8")
+    choice = choose_mode(
+        task_of(student), tmp_path, score, context="", max_dice_drop=3.0, modes=modes, cost=_cost
+    )
     assert calls == ["Keras", choice.chosen.mode]
     sizes = {path.stem: path.stat().st_size for path in tmp_path.glob("*.tflite")}
-    assert len(sizes) == 5
+    assert len(sizes) == 3
     assert sizes[choice.chosen.mode] == min(sizes.values()) == choice.chosen.size_bytes
     assert choice.chosen.within_budget
     assert Predictor(choice.path(choice.chosen)).check() == 1.0
@@ -75,7 +78,7 @@ def test_first_within_the_budget_wins_from_the_smallest(
 
 
 def test_all_modes_without_a_budget(student, task_of, score_against, truth, tmp_path):
-    choice = choose_mode(task_of(student), tmp_path, score_against(truth), cost=_cost)
+    choice = choose_mode(task_of(student), tmp_path, score_against(truth), context="", cost=_cost)
     assert choice.chosen is None
     rows = {row.mode: row for row in choice.rows}
     assert next(iter(rows)) == "Keras"
@@ -97,6 +100,7 @@ def test_the_worst_operators_stay_in_floating_point(
         task_of(broken),
         tmp_path,
         score_against(truth),
+        context="",
         max_dice_drop=3.0,
         modes=("int8",),
         cost=_cost,
@@ -112,7 +116,7 @@ def test_the_worst_operators_stay_in_floating_point(
     assert CULPRIT in mixed.note
     assert f"plain int8 would lose {int8.dice_drop:.2f}" in choice.reason
     contract = Contract.load(choice.path(mixed))
-    assert (contract.quantization, contract.input.dtype) == ("int8", "float32")
+    assert (contract.quantization, contract.input.dtype) == ("int8_mixed", "float32")
     assert LiteRTModel(choice.path(mixed)).input == contract.input
 
 
@@ -126,7 +130,8 @@ def test_as_few_features_as_will_do(student, task_of, score_against, truth, tmp_
 
         def content(self, features):
             tried.append(len(features))
-            return self.mixed.content(features[:1])
+            # Bytes at the end are nothing to LiteRT, but make another file of it.
+            return self.mixed.content(features[:1]) + bytes(16 * len(features))
 
     tried = []
     monkeypatch.setattr(dice_budget, "MixedInt8", NeedsThree)
@@ -136,16 +141,42 @@ def test_as_few_features_as_will_do(student, task_of, score_against, truth, tmp_
         bad = name == "int8" or (name.startswith("int8_mixed") and tried[-1] < 3)
         return dict.fromkeys(NAMES[1:], 0.5) if bad else good(predictor, name)
 
-    # The files are one and the same, so that a noted figure would be taken for all.
-    monkeypatch.setattr(
-        dice_budget.ModeMeasurements, "_figures", lambda self, key, measure: measure()
-    )
     choice = choose_mode(
-        task_of(student), tmp_path, score, max_dice_drop=3.0, modes=("int8",), cost=_cost
+        task_of(student),
+        tmp_path,
+        score,
+        context="",
+        max_dice_drop=3.0,
+        modes=("int8",),
+        cost=_cost,
     )
     assert tried == [1, 2, 4, 3]
-    assert [row.mode for row in choice.rows[2:]] == [f"int8_mixed_{n}" for n in (1, 2, 4)]
-    assert choice.chosen.mode == "int8_mixed_4"  # the other is no smaller
+    assert [row.mode for row in choice.rows[2:]] == [f"int8_mixed_{n}" for n in (1, 2, 4, 3)]
+    assert choice.chosen.mode == "int8_mixed_3"
+
+
+@pytest.mark.parametrize(
+    ("limit", "good_from", "too_large_from", "found", "tried"),
+    [
+        (6, 3, 99, 3, [1, 2, 4, 3]),
+        (6, 6, 99, 6, [1, 2, 4, 6, 5]),  # the limit is no power of two
+        (6, 7, 99, None, [1, 2, 4, 6]),
+        (6, 1, 99, 1, [1]),
+        (1, 2, 99, None, [1]),
+        (9, 3, 4, 3, [1, 2, 4, 3]),  # too large is not the end
+        (9, 3, 3, None, [1, 2, 4, 3]),
+        (9, 1, 1, None, [1]),
+    ],
+)
+def test_fewest(limit, good_from, too_large_from, found, tried):
+    counts = []
+
+    def verdict(count):
+        counts.append(count)
+        return None if count >= too_large_from else count >= good_from
+
+    assert fewest(limit, verdict) == found
+    assert counts == tried
 
 
 def test_fine_tuning_is_the_last_resort(
@@ -159,6 +190,7 @@ def test_fine_tuning_is_the_last_resort(
         task_of(wide_student(make_student)),
         tmp_path,
         score_against(truth),
+        context="",
         max_dice_drop=3.0,
         modes=("int8",),
         fine_tune=lambda: student,
@@ -178,6 +210,7 @@ def test_fine_tuning_is_not_done_in_vain(student, task_of, score_against, truth,
         task_of(student),
         tmp_path,
         score_against(truth),
+        context="",
         max_dice_drop=3.0,
         modes=("int8",),
         fine_tune=unwanted,
@@ -188,7 +221,13 @@ def test_fine_tuning_is_not_done_in_vain(student, task_of, score_against, truth,
 def test_none_within_the_budget(student, task_of, tmp_path):
     score = lambda predictor, name: {"liver": 1.0 if name == "Keras" else 0.9}  # noqa: E731
     choice = choose_mode(
-        task_of(student), tmp_path, score, max_dice_drop=0.5, modes=("float32",), cost=_cost
+        task_of(student),
+        tmp_path,
+        score,
+        context="",
+        max_dice_drop=0.5,
+        modes=("float32",),
+        cost=_cost,
     )
     assert choice.chosen is None
     assert choice.reason == "No file loses at most 0.5 points of Dice; float32 loses least, 10.00."
@@ -201,7 +240,12 @@ def test_a_format_that_cannot_be_made_says_why(
 
     student = make_student(middle=keras.layers.GroupNormalization(2))
     choice = choose_mode(
-        task_of(student), tmp_path, score_against(truth), modes=("int8", "float32"), cost=_cost
+        task_of(student),
+        tmp_path,
+        score_against(truth),
+        context="",
+        modes=("int8", "float32"),
+        cost=_cost,
     )
     assert [row.mode for row in choice.rows] == ["Keras", "float32", "int8"]
     assert "SQUARE" in choice.rows[-1].note
@@ -223,25 +267,22 @@ def test_an_interrupted_run_goes_on(student, task_of, score_against, truth, tmp_
     assert calls == ["Keras", "float32"]
     first = choose_mode(task_of(student), tmp_path, good, **arguments)
     assert calls == ["Keras", "float32", "float16"]
-    again = choose_mode(task_of(student), tmp_path, good, **arguments)
-    assert len(calls) == 3
-    assert again.rows == first.rows
-    arguments["context"] = "other volumes"
-    choose_mode(task_of(student), tmp_path, good, **arguments)
-    assert len(calls) == 6
+    assert [row.mode for row in first.rows] == ["Keras", "float32", "float16"]
 
 
 def test_a_damaged_note_is_measured_anew(student, task_of, score_against, truth, tmp_path):
     (tmp_path / "measured.json").write_text("{")
     calls = []
     score = score_against(truth, calls)
-    choose_mode(task_of(student), tmp_path, score, modes=("float32",), cost=_cost)
+    choose_mode(task_of(student), tmp_path, score, context="", modes=("float32",), cost=_cost)
     assert len(calls) == 2
-    assert len(json.loads((tmp_path / "measured.json").read_text())["figures"]) == 2
+    assert len(json.loads((tmp_path / "measured.json").read_text())["cost"]) == 1
 
 
 def test_time_and_memory_of_a_file(student, task_of, score_against, truth, tmp_path):
-    choose_mode(task_of(student), tmp_path, score_against(truth), modes=("float32",), cost=_cost)
+    choose_mode(
+        task_of(student), tmp_path, score_against(truth), context="", modes=("float32",), cost=_cost
+    )
     milliseconds, memory = file_cost(tmp_path / "float32.tflite", threads=1)
     assert 0 < milliseconds < 1000
     assert memory is None or 0 <= memory < 1e9
@@ -258,10 +299,12 @@ def test_time_and_memory_of_a_file(student, task_of, score_against, truth, tmp_p
 )
 def test_wrong_arguments(student, task_of, tmp_path, arguments, message):
     with pytest.raises(ValueError, match=message):
-        choose_mode(task_of(student), tmp_path, lambda *_: {"liver": 1.0}, **arguments)
+        choose_mode(task_of(student), tmp_path, lambda *_: {"liver": 1.0}, context="", **arguments)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_volumes_without_any_label(student, task_of, tmp_path):
     with pytest.raises(ValueError, match="Choose other volumes"):
-        choose_mode(task_of(student), tmp_path, lambda *_: {"liver": math.nan}, cost=_cost)
+        choose_mode(
+            task_of(student), tmp_path, lambda *_: {"liver": math.nan}, context="", cost=_cost
+        )

@@ -230,6 +230,7 @@ def _bad(**changes):
     [
         (_bad(path="s.h5"), "ending in .tflite"),
         (_bad(quantization="int4"), "quantization: expected one of"),
+        (_bad(quantization="int8_mixed"), "quantization: expected one of .* received 'int8_mixed'"),
         (_bad(quantization="int8"), "calibration: int8 takes"),
         (_bad(quantization="int16x8"), "calibration: int16x8 takes"),
         (_bad(min_agreement=99), "min_agreement: expected 0 to 1"),

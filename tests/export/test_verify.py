@@ -36,7 +36,7 @@ def test_equal_is_perfect():
 
 def test_labels_alone_do_not_pass():
     figures = Comparison(4, "synthetic", 1.0, (1.0, math.nan), 0.9)
-    for quantization in QUANTIZATIONS:
+    for quantization in (*QUANTIZATIONS, "int8_mixed"):
         with pytest.raises(ExportError, match=r"received 1\.0000 and 0\.9 on 4 synthetic slices"):
             check(figures, quantization, 0.99, "s")
 

@@ -69,6 +69,8 @@ def run(config: Config) -> None:
     student = load_network(config.student)
     with naming(config.student):
         calibration = data.calibration(config.calibration_slices)
+        if measured:  # first: a file that cannot be written loses no measurement
+            choose_file(config, data.manifest, student, calibration, cases)
         if config.max_dice_drop is None:
             result = to_litert(
                 student,
@@ -85,8 +87,6 @@ def run(config: Config) -> None:
                 f"{config.out}: {result.size_bytes / 1e6:.2f} MB, {config.quantization}, the label "
                 f"of Keras on {result.agreement:.3%} of the pixels"
             )
-        if measured:
-            choose_file(config, data.manifest, student, calibration, cases)
     write_config(config, "export", config_path(config.out))
 
 
@@ -98,6 +98,12 @@ def _check(config: Config, measured: bool) -> None:
         raise ConfigError(
             f"expected --max-dice-drop or --all-modes with --{', --'.join(given)}, received "
             "neither: without them no volume is measured."
+        )
+    if config.max_dice_drop is not None and config.min_agreement is not None:
+        raise ConfigError(
+            f"expected --max-dice-drop or --min-agreement, received both ({config.max_dice_drop} "
+            f"and {config.min_agreement}): with a budget, whole volumes say whether a file is good "
+            "enough. Leave one out."
         )
     unknown = sorted(set(config.modes) - set(QUANTIZATIONS))
     if unknown:

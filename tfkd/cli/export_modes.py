@@ -39,7 +39,7 @@ def volumes_to_score(config: "Config", manifest: "Manifest") -> "list[CaseFiles]
 
     Raises:
         ConfigError: there is no validation split or no mask in it, or a case was trained on.
-        RecordError: a case is unknown, or its files are gone.
+        RecordError: a case is unknown, or its files are gone or have changed.
     """
     if config.cases:
         names = tuple(manifest.case(name).case_id for name in config.cases)
@@ -51,7 +51,9 @@ def volumes_to_score(config: "Config", manifest: "Manifest") -> "list[CaseFiles]
                 f"{', '.join((*manifest.splits['validation'], *manifest.splits['test']))}."
             )
         manifest = replace(manifest, splits={**manifest.splits, "validation": names})
-    found = manifest.splits["validation"] and manifest.case_files("validation", config.source)
+    found = manifest.splits["validation"] and manifest.case_files(
+        "validation", config.source, verify=True
+    )
     if not found:
         raise ConfigError(
             f"{config.records}: expected validation patients with masks to measure Dice on, "
@@ -101,7 +103,7 @@ def choose_file(
         max_dice_drop=config.max_dice_drop,
         modes=config.modes or QUANTIZATIONS,
         all_modes=config.all_modes,
-        context=_context(manifest, cases, config.threads),
+        context=_context(manifest, cases),
     )
     table = write_mode_table(choice.rows, folder, choice.reason)
     print(f"\nDice on {len(cases)} whole volumes, each with the file itself:\n")
@@ -164,11 +166,17 @@ def _score(manifest: "Manifest", cases: "Sequence[CaseFiles]") -> "Score":
     return score
 
 
-def _context(manifest: "Manifest", cases: "Sequence[CaseFiles]", threads: int | None) -> str:
-    """What figures depend on besides the file: volumes, protocol, preprocessing of Keras."""
+def _context(manifest: "Manifest", cases: "Sequence[CaseFiles]") -> str:
+    """What Dice depends on besides student and file: the volumes, and what is made of them."""
     facts = [manifest.case(case.case_id) for case in cases]
     volumes = [(fact.case_id, fact.image_sha256, fact.mask_sha256) for fact in facts]
-    said = [volumes, manifest.protocol.name, manifest.spec.to_dict(), manifest.label_names, threads]
+    said = [
+        volumes,
+        manifest.protocol.name,
+        manifest.label_names,
+        manifest.target_labels,
+        manifest.identity_affine,
+    ]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 

@@ -46,32 +46,33 @@ def choose_mode(
     folder: str | Path,
     score: Score,
     *,
+    context: str,
     max_dice_drop: float | None = None,
     modes: Sequence[str] = QUANTIZATIONS,
     all_modes: bool = False,
     fine_tune: Callable[[], keras.Model] | None = None,
     cost: Cost | None = None,
-    context: str = "",
 ) -> ModeChoice:
     r"""Measure a student's files on whole volumes, and choose the smallest within a budget.
 
     A file's drop is $100 \cdot (D_{Keras} - D_{file})$ with $D$ the mean foreground Dice. With a
     budget, files are tried from the smallest, and the first within it wins. If int8 was tried and
-    lost too much, its worst features stay in floating point (`MixedInt8`): 1, 2, 4, … of them, as
-    long as the file is smaller than the best so far, and then as few as will do. If that does not
-    help either, a fine-tuned student is tried, if there is one to be had.
+    lost too much, its worst features stay in floating point (`MixedInt8`): 1, 2, 4, … and at most
+    half of them, as long as the file is smaller than the best so far, and then as few as will do.
+    If that does not help either, a fine-tuned student is tried, if there is one to be had.
 
     Args:
         task: the student, and what every file of it shares.
         folder: where the files go, and a note from which an interrupted run goes on.
         score: gives the Dice of a predictor; the same for Keras and for the files.
+        context: says what the scores depend on besides the task and the file: the volumes, their
+            truth and how Dice is taken. Scores that were noted under another one are not used.
         max_dice_drop: budget, points (0 to 100) of mean foreground Dice; None measures all.
         modes: number formats to try, of `tfkd.inference.QUANTIZATIONS`.
         all_modes: whether to measure all of them although a smaller one is within the budget.
         fine_tune: trains the student for int8 (quantisation-aware) and returns it; called only
             if nothing else brings int8 into the budget.
         cost: gives time and memory of a file; None measures them in a process of its own.
-        context: says what the scores depend on besides the file, such as the volumes.
 
     Returns:
         The table and the choice. A format that cannot be made is in the table, with the reason.
@@ -144,22 +145,12 @@ class _Search:
         ranking = mixed.worst_first
         worst = ", ".join(_described(feature) for feature in ranking[:_NAMED])
         self._note(int8, f"Worst features: {worst}.")
-        too_few, enough = 0, None
-        count = 1
-        while enough is None and count <= max(1, len(ranking) // 2):
+
+        def verdict(count: int) -> bool | None:
             row = self._try_mixed(mixed, ranking[:count])
-            if row is None:
-                break
-            too_few, enough = (too_few, count) if row.within_budget else (count, None)
-            count *= 2
-        while enough is not None and enough - too_few > 1:
-            count = (too_few + enough) // 2
-            row = self._try_mixed(mixed, ranking[:count])
-            if row is not None and row.within_budget:
-                enough = count
-            else:
-                too_few = count
-        return enough is not None
+            return None if row is None else bool(row.within_budget)
+
+        return fewest(max(1, len(ranking) // 2), verdict) is not None
 
     def try_fine_tuned(self, fine_tune: Callable[[], keras.Model]) -> None:
         """Measures the student after it was trained for int8."""
@@ -218,7 +209,7 @@ class _Search:
                 self.task.student,
                 self.folder / f"{mode}.tflite",
                 content,
-                "int8",
+                "int8_mixed",
                 self.task.slices,
                 source="calibration",
                 spec=self.task.spec,
@@ -243,7 +234,33 @@ class _Search:
         return row
 
     def _note(self, row: ModeRow, note: str) -> None:
-        self.rows[self.rows.index(row)] = replace(row, note=note)
+        both = " ".join(filter(None, (row.note, note)))
+        self.rows[self.rows.index(row)] = replace(row, note=both)
+
+
+def fewest(limit: int, verdict: Callable[[int], bool | None]) -> int | None:
+    """Return the smallest count that is good, if a larger one is never worse and never smaller.
+
+    Args:
+        limit: the largest count to try; 1, 2, 4, … and the limit itself come first.
+        verdict: count → whether it is good; None if it is out of the question, as more would be.
+
+    Returns:
+        The count, or None if none is good.
+    """
+    good = None
+    too_few, count = 0, 1
+    end = limit + 1  # from here on there is nothing to be tried
+    while count > too_few:
+        answer = verdict(count)
+        if answer is False:
+            too_few = count
+        else:
+            end = count
+            good = count if answer else good
+        # Doubles until something is good or out of the question, then halves what is between.
+        count = min(2 * count, limit) if end > limit else (too_few + end) // 2
+    return good
 
 
 def _described(feature: FeatureError) -> str:

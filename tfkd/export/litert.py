@@ -17,7 +17,7 @@ from tfkd.export.convert import CALIBRATED, convert
 from tfkd.export.keras_logits import fixed_input_shape, keras_logits
 from tfkd.export.synthetic import synthetic_slices
 from tfkd.export.verify import MIN_AGREEMENT, Comparison, check, compare
-from tfkd.inference import Contract, GoldenSlice, LiteRTModel, contract_path
+from tfkd.inference import QUANTIZATIONS, Contract, GoldenSlice, LiteRTModel, contract_path
 from tfkd.volumes import PreprocessSpec, atomic_path, sha256_of, window
 
 __all__ = ["ExportResult", "Quantization", "to_litert", "write_checked"]
@@ -32,6 +32,7 @@ _GOLDEN_TOLERANCE = {
     "float16": 0.02,
     "dynamic_int8": 0.05,
     "int8": 0.05,
+    "int8_mixed": 0.05,
     "int16x8": 0.02,
 }
 _GOLDEN_STRIDE = 8
@@ -160,7 +161,7 @@ def write_checked(
         student: what the file was made from.
         path: where to write, ending in `.tflite`.
         content: the file's bytes.
-        quantization: as for `to_litert`.
+        quantization: as for `to_litert`, or "int8_mixed" for a file of `MixedInt8`.
         slices: (n, H, W, C) windowed; up to 32 of them are compared.
         source: where they come from, for the record.
         spec: as for `to_litert`.
@@ -205,9 +206,9 @@ def _check_arguments(
 ) -> None:
     if path.suffix != ".tflite":
         raise ValueError(f"path: expected a name ending in .tflite, received {path}.")
-    if quantization not in MIN_AGREEMENT:
+    if quantization not in QUANTIZATIONS:
         raise ValueError(
-            f"quantization: expected one of {sorted(MIN_AGREEMENT)}, received {quantization!r}."
+            f"quantization: expected one of {sorted(QUANTIZATIONS)}, received {quantization!r}."
         )
     if min_agreement is not None and not 0 <= min_agreement <= 1:
         raise ValueError(f"min_agreement: expected 0 to 1, received {min_agreement}.")

@@ -1,7 +1,11 @@
 """Scores and costs of a student's files, each measured once, even over several runs."""
 
+import contextlib
+import hashlib
 import json
 import math
+import platform
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfkd.errors import ContractError
 from tfkd.export.keras_logits import keras_predictor
 from tfkd.export.mode_row import ModeRow
 from tfkd.inference import Predictor, VolumePredictor
@@ -53,16 +58,17 @@ class StudentTask:
 class ModeMeasurements:
     """Measures files, and notes each figure as soon as it is known.
 
-    Scoring volumes takes minutes a file. Figures are kept under the SHA-256 of the file, so an
-    interrupted run goes on where it was, and a file that has changed is measured anew.
+    Scoring volumes takes minutes a file. Dice is kept under the SHA-256 of the file and what else
+    it depends on, time and memory under that of the file, the threads and the processor. So an
+    interrupted run goes on where it was, a file that has changed is measured anew, and whoever
+    comes back to earlier volumes finds their scores.
 
     Args:
         task: the student.
         path: the note, JSON.
         score: gives the Dice; the same for all.
         cost: gives time and memory.
-        context: says what the scores depend on besides the file, such as the volumes. Notes of
-            another context are dropped.
+        context: says what the scores depend on besides task and file, such as the volumes.
     """
 
     def __init__(
@@ -72,8 +78,10 @@ class ModeMeasurements:
         self._path = path
         self._score = score
         self._cost = cost or (lambda file: file_cost(file, task.threads))
-        self._context = context
-        self._noted = _read(path, context)
+        said = [context, task.spec.to_dict(), list(task.label_names), task.threshold]
+        self._context = hashlib.sha256(json.dumps(said).encode()).hexdigest()
+        self._machine = f"{task.threads or available_cores()} threads, {_processor()}"
+        self._noted = _read(path)
         self._keras: ModeRow | None = None
 
     def keras(self) -> ModeRow:
@@ -83,11 +91,9 @@ class ModeMeasurements:
             predictor = keras_predictor(
                 task.student, task.spec, task.label_names, threshold=task.threshold
             )
-            figures = self._figures(
-                f"keras {fingerprint(task.student)}",
-                lambda: {"label_dice": self._dice(predictor, "Keras")},
-            )
-            self._keras = ModeRow("Keras", dice_drop=0.0, **figures)
+            key = f"keras {fingerprint(task.student)} {_architecture(task.student)}"
+            dice = self._dice(key, "Keras", lambda: predictor)
+            self._keras = ModeRow("Keras", dice_drop=0.0, label_dice=dice)
         return self._keras
 
     def file(self, mode: str, path: Path, max_dice_drop: float | None, note: str = "") -> ModeRow:
@@ -97,33 +103,45 @@ class ModeMeasurements:
             mode: its name.
             path: the `.tflite` file, its contract beside it.
             max_dice_drop: points of Dice that may be lost.
-            note: for the row.
+            note: for the row; if time and memory cannot be measured, the reason is added to it.
         """
-
-        def measured() -> dict[str, Any]:
-            dice = self._dice(Predictor(path, self._task.threads), mode)
-            milliseconds, memory = self._cost(path)
-            return {"label_dice": dice, "ms_per_slice": milliseconds, "ram_bytes": memory}
-
-        figures = self._figures(sha256_of(path), measured)
-        row = ModeRow(mode, size_bytes=path.stat().st_size, note=note, **figures)
+        key = sha256_of(path)
+        dice = self._dice(key, mode, lambda: Predictor(path, self._task.threads))
+        try:
+            milliseconds, memory = self._timed(key, path)
+        except ContractError as error:
+            milliseconds, memory = None, None
+            note = f"{note} Not timed: {error}".strip()
+        row = ModeRow(mode, path.stat().st_size, milliseconds, memory, dice, note=note)
         row = replace(row, dice_drop=100 * (self.keras().dice - row.dice))
         if max_dice_drop is None or math.isnan(row.dice_drop):
             return row
         return replace(row, within_budget=row.dice_drop <= max_dice_drop)
 
-    def _dice(self, predictor: VolumePredictor, name: str) -> dict[str, float]:
-        # As Python's own numbers, whatever NumPy's they were.
-        return {label: float(dice) for label, dice in self._score(predictor, name).items()}
+    def _dice(
+        self, key: str, name: str, predictor: Callable[[], VolumePredictor]
+    ) -> dict[str, float]:
+        def measured() -> dict[str, float]:
+            # As Python's own numbers, whatever NumPy's they were.
+            found = self._score(predictor(), name)
+            return {label: float(dice) for label, dice in found.items()}
 
-    def _figures(self, key: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        if key not in self._noted:
-            self._noted[key] = measure()
+        return dict(self._once("dice", self._context, key, measured))
+
+    def _timed(self, key: str, path: Path) -> tuple[float | None, int | None]:
+        milliseconds, memory = self._once(
+            "cost", self._machine, key, lambda: list(self._cost(path))
+        )
+        return milliseconds, memory
+
+    def _once(self, kind: str, where: str, key: str, measure: Callable[[], Any]) -> Any:
+        noted = self._noted[kind].setdefault(where, {})
+        if key not in noted:
+            noted[key] = measure()
             with atomic_path(self._path) as temporary:
                 # NaN as Python writes and reads it: nobody else reads this file.
-                document = {"context": self._context, "figures": self._noted}
-                temporary.write_text(json.dumps(document, indent=1), encoding="utf-8")
-        return self._noted[key]
+                temporary.write_text(json.dumps(self._noted, indent=1), encoding="utf-8")
+        return noted[key]
 
 
 def file_cost(path: Path, threads: int | None = None) -> tuple[float | None, int | None]:
@@ -147,9 +165,31 @@ def file_cost(path: Path, threads: int | None = None) -> tuple[float | None, int
     return answer["median_ms"], answer["added_bytes"]
 
 
-def _read(path: Path, context: str) -> dict[str, dict[str, Any]]:
+def _architecture(student: keras.Model) -> str:
+    """SHA-256 of what lies between the weights, which their fingerprint leaves out."""
+    try:
+        return hashlib.sha256(student.to_json().encode()).hexdigest()
+    except (NotImplementedError, TypeError, ValueError):
+        # A layer cannot say what it does: like no other, so that it is measured anew.
+        return uuid.uuid4().hex
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _read(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
+    """Kind of figure → what it depends on besides the file → key of the file → figure."""
+    empty: dict[str, dict[str, dict[str, Any]]] = {"dice": {}, "cost": {}}
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        return dict(document["figures"]) if document["context"] == context else {}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}  # measured anew
+        return {
+            kind: {where: dict(figures) for where, figures in document[kind].items()}
+            for kind in empty
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return empty  # measured anew

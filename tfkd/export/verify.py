@@ -15,6 +15,7 @@ MIN_AGREEMENT = {
     "float16": 0.999,
     "dynamic_int8": 0.99,
     "int8": 0.99,
+    "int8_mixed": 0.99,
     "int16x8": 0.99,
 }
 
@@ -25,6 +26,7 @@ MAX_LOGITS_ERROR = {
     "float16": 0.05,
     "dynamic_int8": 0.2,
     "int8": 0.5,
+    "int8_mixed": 0.5,
     "int16x8": 0.2,
 }
 
@@ -32,6 +34,7 @@ MAX_LOGITS_ERROR = {
 _ADVICE = {
     "dynamic_int8": "Export float16",
     "int8": "Calibrate with more slices of every class, or export float16",
+    "int8_mixed": "Leave more features in floating point, or export float16",
     "int16x8": "Calibrate with more slices of every class, or export float16",
 }
 
