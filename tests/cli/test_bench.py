@@ -1,5 +1,6 @@
 """`tfkd bench`: one row a bundle, on the terminal and in a file."""
 
+import contextlib
 import csv
 import dataclasses
 import importlib
@@ -37,6 +38,14 @@ def _result(name: str, ms: float) -> BenchResult:
 
 
 @pytest.fixture
+def anything_is_a_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files need not be there."""
+    module = importlib.import_module("tfkd.inference")
+    monkeypatch.setattr(module, "open_bundle", contextlib.nullcontext)
+    monkeypatch.setattr(module.Contract, "load", lambda path: None)
+
+
+@pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
     """What is asked of `tfkd.inference.bench`, which answers at once."""
     asked: list[dict] = []
@@ -49,6 +58,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
     return asked
 
 
+@pytest.mark.usefixtures("anything_is_a_bundle")
 def test_table(measured: list[dict], capsys: pytest.CaptureFixture[str]) -> None:
     words = ["bench", "a/one.zip", "two.tflite", "--runs", "7", "--operators", "--ct", "ct.nii"]
     assert main(words) == 0
@@ -68,6 +78,7 @@ def test_table(measured: list[dict], capsys: pytest.CaptureFixture[str]) -> None
     assert ["PRELU", "2", "0.250", "25%", "0"] in rows
 
 
+@pytest.mark.usefixtures("anything_is_a_bundle")
 def test_cores_may_go_away(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -81,6 +92,7 @@ def test_cores_may_go_away(
     assert lines[2].split()[6:8] == ["150.0", "–"]
 
 
+@pytest.mark.usefixtures("anything_is_a_bundle")
 def test_files(measured: list[dict], tmp_path: Path) -> None:
     for suffix in (".json", ".csv"):
         out = tmp_path / f"bench{suffix}"
@@ -94,6 +106,27 @@ def test_files(measured: list[dict], tmp_path: Path) -> None:
     assert rows[0]["volume_shape"] == "5x48x40"
     assert rows[0]["litert_benchmark_ms"] == ""
     assert (tmp_path / "bench.config.toml").exists()
+
+
+@pytest.mark.usefixtures("anything_is_a_bundle")
+def test_an_operator_that_was_not_timed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    operators = (OperatorTime("CONV_2D", 3, 0.75, 0), OperatorTime("WHILE", 1, None, None))
+    result = dataclasses.replace(_result("one.zip", 4.0), operators=operators)
+    module = importlib.import_module("tfkd.inference")
+    monkeypatch.setattr(module, "bench", lambda path, **arguments: result)
+    assert main(["bench", "one.zip"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["CONV_2D", "3", "0.750", "100%", "3"] in rows
+    assert ["WHILE", "1", "not", "timed", "–", "–"] in rows
+
+
+def test_every_bundle_is_looked_at_before_any_is_measured(
+    measured: list[dict], exported: Path, fail: Callable[..., str], tmp_path: Path
+) -> None:
+    fail(["bench", exported, tmp_path / "none.zip"], "none.zip: expected a bundle, found none")
+    assert not measured
 
 
 def test_other_files_are_refused(

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfkd.cli.config import config_path
 from tfkd.cli.main import main
 from tfkd.inference import Predictor, contract_path
+from tfkd.inference.strict_json import encode_array
 
 Fail = Callable[..., str]
 
@@ -25,6 +25,7 @@ def scores(exported: Path, records: Path, tmp_path_factory: pytest.TempPathFacto
     assert main([*words, "--role", "float32"]) == 0
     other = json.loads((folder / "file.json").read_text())
     other["model"] |= {"name": "student", "file": "student.keras", "role": "distilled"}
+    other["model"]["sha256"] = "0" * 64
     (folder / "student.json").write_text(json.dumps(other))
     return folder
 
@@ -60,13 +61,13 @@ def test_from_export_to_mask(
     assert main([*words, "--limits", "Made of noise.", "Not of people."]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(out)
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"student.zip", "student.config.toml"}
+    assert names == {"student.zip", "student.zip.bundle.config.toml"}
 
     folder = tmp_path / "passed_on"
     assert main(["bundle", str(out), str(folder)]) == 0
     assert "unknown of: data (--records), scores" in capsys.readouterr().out
     shutil.rmtree(folder)
-    settings = str(config_path(out))
+    settings = str(tmp_path / "student.zip.bundle.config.toml")
     assert main(["bundle", str(exported), str(folder), "--config", settings]) == 0
     card = (folder / "MODEL_CARD.md").read_text("utf-8")
     for words_of_card in ("Of this file", "1 test", "Teaching.", "Made of noise.", "| UNet |"):
@@ -97,7 +98,9 @@ def test_check_fails_with_the_reason(
 ) -> None:
     path = contract_path(own_export)
     record = json.loads(path.read_text())
-    record["golden"]["logits_tolerance"] = -1.0
+    height, width, _ = record["golden"]["shape"]
+    nobody = np.full((height, width), len(record["label_names"]), np.uint8)
+    record["golden"]["mask"] = encode_array(nobody)
     path.write_text(json.dumps(record))
     fail(["check", own_export], "golden slice", "ai-edge-litert")
     assert main(["check", str(own_export), str(exported), "none.zip"]) == 1
@@ -138,6 +141,35 @@ def test_bad_input(
     assert out.read_bytes() == b"mine"
 
 
+def test_the_settings_of_the_export_stay(own_export: Path) -> None:
+    settings = own_export.with_suffix(".config.toml")
+    settings.write_text("# of the export\n")
+    assert main(["bundle", str(own_export), str(own_export.with_suffix(""))]) == 0
+    assert main(["bundle", str(own_export), str(own_export.with_suffix(".zip"))]) == 0
+    assert settings.read_text() == "# of the export\n"
+
+
+def test_another_student_of_the_same_size(
+    exported: Path, scores: Path, tmp_path: Path, fail: Fail
+) -> None:
+    """The SHA-256 tells them apart; scores from before it was kept are said to prove nothing."""
+    folder = tmp_path / "scores"
+    folder.mkdir()
+    own = json.loads((scores / "file.json").read_text())
+    (folder / "own.json").write_text(json.dumps(own))
+    own["model"]["sha256"] = "0" * 64
+    (folder / "other.json").write_text(json.dumps(own))
+    words = ["bundle", str(exported), str(tmp_path / "b"), "--evaluation", str(folder)]
+    assert main(words) == 0
+    assert "Of this file, on" in (tmp_path / "b" / "MODEL_CARD.md").read_text("utf-8")
+    (folder / "own.json").unlink()
+    fail([*words, "--overwrite"], "expected one evaluation", "received 0")
+    del own["model"]["sha256"]
+    (folder / "old.json").write_text(json.dumps(own))
+    assert main([*words, "--overwrite"]) == 0
+    assert "Not proven to be this file" in (tmp_path / "b" / "MODEL_CARD.md").read_text("utf-8")
+
+
 def test_the_scores_of_one_file(exported: Path, scores: Path, tmp_path: Path) -> None:
     for name in ("student.json", "file.csv"):
         out = tmp_path / name
@@ -146,3 +178,18 @@ def test_the_scores_of_one_file(exported: Path, scores: Path, tmp_path: Path) ->
         card = (out.with_suffix("") / "MODEL_CARD.md").read_text("utf-8")
         assert ("**Not of this file**" in card) == (name == "student.json")
     assert np.isclose(Predictor(tmp_path / "file").check(), 1.0)
+
+
+def test_check_goes_on_after_an_error_of_any_kind(
+    exported: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(path: Path, threads: int | None) -> Predictor:
+        if path.name == "broken.tflite":
+            raise ValueError("logits: expected finite numbers")
+        return Predictor(path, threads)
+
+    monkeypatch.setattr("tfkd.inference.Predictor", broken)
+    assert main(["check", "broken.tflite", str(exported)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "broken.tflite: FAILED: logits: expected finite numbers"
+    assert lines[1].startswith(f"{exported}: ok: ")

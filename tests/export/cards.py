@@ -57,7 +57,9 @@ def evaluation_of(contract: Contract, dice: dict[str, float], **changes: Any) ->
         start = 10 - round(10 * score)
         predicted[start : start + 10] = 1
         table = table.with_case(case_id, truth, predicted, 0.001)
-    model = ModelInfo("int8 file", "int8", contract.file, None, contract.size_bytes)
+    model = ModelInfo(
+        "int8 file", "int8", contract.file, None, contract.size_bytes, sha256=contract.sha256
+    )
     facts: dict[str, Any] = {"environment": {"date": "2026-01-01"}}
     return Evaluation(model, table, **facts | changes)
 

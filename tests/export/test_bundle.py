@@ -72,6 +72,14 @@ def test_an_earlier_bundle_is_replaced_when_asked(exported, tmp_path, name):
     assert Predictor(out).check() == 1.0
 
 
+def test_a_folder_without_a_name_of_its_own(exported, tmp_path, monkeypatch):
+    (tmp_path / "b").mkdir()
+    monkeypatch.chdir(tmp_path / "b")
+    write_bundle(exported, ".", overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+    assert {path.name for path in (tmp_path / "b").iterdir()} == FILES
+
+
 def test_a_bundle_is_replaced_by_itself(exported, tmp_path):
     out = write_bundle(exported, tmp_path / "b")
     write_bundle(out / "student.tflite", out, overwrite=True)

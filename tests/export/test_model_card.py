@@ -44,7 +44,11 @@ def test_scores_are_over_patients(contract):
     assert "| liver | 0.875 | 0.177 | 2 | 0.833 | 0 | 0 |" in with_patients
     assert "| tumour | – | – | 0 | – | 0 | 0 |" in with_patients
     assert "Of this file, on whole volumes. 3 cases: 3 test." in with_patients
+    assert "| sd | patients |" in with_patients
     alone = _section(model_card(contract, evaluation=evaluation), "Scores")
+    assert "| sd | cases |" in alone
+    assert "over cases; cases without" in alone
+    assert "patients" not in alone
     assert "| liver | 0.833 | 0.289 | 3 |" in alone
     assert "whether they were trained on is unknown" in alone
     assert "Protocol: whole_volume" in alone
@@ -53,14 +57,30 @@ def test_scores_are_over_patients(contract):
 
 def test_scores_of_another_file_are_called_so(contract):
     evaluation = evaluation_of(contract, {"a-1": 1.0, "t-1": 1.0, "x": 1.0})
-    other = dataclasses.replace(
-        evaluation, model=dataclasses.replace(evaluation.model, file="student.keras")
-    )
+    model = dataclasses.replace(evaluation.model, file="student.keras", sha256="0" * 64)
+    other = dataclasses.replace(evaluation, model=model)
     scores = _section(
         model_card(contract, evaluation=other, manifest=manifest_of(contract)), "Scores"
     )
     assert scores.startswith("**Not of this file** but of `student.keras` (int8)")
     assert "3 cases: 1 train, 1 test, 1 of another source. **Some were trained on.**" in scores
+
+
+def test_a_file_of_the_same_size_is_not_taken_for_this_one(contract):
+    evaluation = evaluation_of(contract, {"a-1": 1.0})
+    begins = {
+        contract.sha256: "Of this file, on whole volumes.",
+        "0" * 64: f"**Not of this file** but of `{contract.file}` (int8)",
+        None: f"Of `{contract.file}`, a file of the same kind and size, on whole volumes. "
+        "**Not proven to be this file**",
+    }
+    for sha256, expected in begins.items():
+        model = dataclasses.replace(evaluation.model, sha256=sha256)
+        given = dataclasses.replace(evaluation, model=model)
+        assert _section(model_card(contract, evaluation=given), "Scores").startswith(expected)
+    of_keras = dataclasses.replace(evaluation.model, sha256=None, file="student.keras")
+    given = dataclasses.replace(evaluation, model=of_keras)
+    assert "**Not of this file**" in model_card(contract, evaluation=given)
 
 
 def test_data(contract):
@@ -76,7 +96,7 @@ def test_training_names_no_folder(contract):
     training = _section(model_card(contract, run=run_record()), "Training")
     assert "| command | tfkd distill |" in training
     assert "| network | ENet |" in training
-    assert "| teacher | teacher/model.keras |" in training
+    assert "| teacher | model.keras |" in training
     assert "| chosen | epoch 7, val_dice 0.8123 |" in training
     assert "keras 3.15.1" in training
     assert "/home" not in training

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfkd.errors import ContractError
 from tfkd.export import Preflight, preflight
 from tfkd.export.preflight import PreflightFile, _slow_int8
 from tfkd.inference import OperatorTime
@@ -97,6 +98,28 @@ def _file(quantization: str, cpu_ms: float, outside: dict[str, int]) -> Prefligh
 
 def _times(prelu_ms: float) -> tuple[OperatorTime, ...]:
     return (OperatorTime("CONV_2D", 4, 2.0, 0), OperatorTime("PRELU", 3, prelu_ms, 0))
+
+
+def test_a_file_that_does_not_run_is_told(make_student, monkeypatch):
+    def refuse(job, *, model, **arguments):
+        raise ContractError(f"{model}: expected a figure, received an error")
+
+    monkeypatch.setattr(sys.modules["tfkd.export.preflight"], "run_job", refuse)
+    report = preflight(make_student(), runs=1)
+    assert not report.ok
+    assert report.files == {}
+    assert report.problems == ("the float32 file: expected a figure, received an error",)
+    assert "the int8 file: expected a figure, received an error" in report.warnings
+
+
+def test_an_operator_that_was_not_timed_is_no_culprit(monkeypatch):
+    times = (OperatorTime("CONV_2D", 4, 2.0, 0), OperatorTime("PRELU", 3, None, None))
+    module = sys.modules["tfkd.export.preflight"]
+    monkeypatch.setattr(module, "time_operators", {"float": times[:1], "int": times}.__getitem__)
+    files = {"float32": _file("float32", 3.0, {}), "int8": _file("int8", 9.9, {})}
+    (warning,) = _slow_int8(files, {"float32": "float", "int8": "int"})
+    assert "int8 takes 3.3 times" in warning
+    assert "likely because" not in warning
 
 
 def test_slow_int8_names_the_operator(monkeypatch):

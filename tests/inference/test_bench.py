@@ -1,16 +1,18 @@
 """Figures of a bundle: each from a process of its own, complete, and of the right order."""
 
+import importlib
 import json
+import sys
+import textwrap
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from tfkd.errors import ContractError
-from tfkd.inference import BenchResult, bench, contract_path
+from tfkd.inference import BenchResult, bench, bench_process, bench_worker, contract_path
 from tfkd.inference.bench import synthetic_ct
 from tfkd.inference.bench_process import litert_benchmark_ms, run_job
-from tfkd.inference.bench_worker import main
 from tfkd.volumes import write_volume
 
 FEW = {"threads": 1, "runs": 5, "warmup": 1, "slices": 3, "size": 48}
@@ -24,7 +26,10 @@ def figures(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> BenchRe
         for suffix in (".tflite", ".json"):
             made.write((exported / "int8.tflite").with_suffix(suffix), f"int8{suffix}")
     steps: list[tuple[int, int, str]] = []
-    result = bench(archive, operators=True, progress=lambda *step: steps.append(step), **FEW)
+    with pytest.MonkeyPatch.context() as patch:
+        # One process for the slices, whatever the machine has.
+        patch.setattr(importlib.import_module("tfkd.inference.bench"), "available_cores", lambda: 1)
+        result = bench(archive, operators=True, progress=lambda *step: steps.append(step), **FEW)
     assert [step[0] for step in steps] == list(range(len(steps)))
     assert {step[1] for step in steps} == {len(steps) - 1}
     return result
@@ -41,7 +46,7 @@ def test_every_figure_is_there(figures, exported):
     assert figures.cold_start_s > 0.05  # an interpreter starts, and NumPy is imported
     assert figures.litert_benchmark_ms > 0
     assert [(one.name, one.count) for one in figures.operators] == [("CONV_2D", 1)]
-    assert "CPU cores" in figures.machine
+    assert "1 CPU cores" in figures.machine
 
 
 def test_memory_is_that_of_a_fresh_process(figures):
@@ -61,13 +66,25 @@ def test_a_given_ct(exported, make_ct, tmp_path):
         bench(model, ct=tmp_path / "none.nii", **FEW)
 
 
-def test_memory_that_a_file_adds_is_told_apart(exported, capsys):
+def test_times_of_slices(exported, capsys):
     request = {"job": "slices", "model": str(exported / "int8.tflite")}
-    main([json.dumps({**request, "threads": 1, "runs": 3, "warmup": 1})])
+    bench_worker.main([json.dumps({**request, "threads": 1, "runs": 3, "warmup": 1})])
     answer = json.loads(capsys.readouterr().out)
     assert 0 < answer["median_ms"] <= answer["p95_ms"]
     assert answer["cpu_ms"] > 0
-    assert answer["added_bytes"] is None or answer["added_bytes"] < answer["peak_bytes"]
+
+
+@pytest.mark.parametrize(
+    ("before", "peak", "added"),
+    [(100, 350, 250), (400, 350, 0), (None, 350, None), (100, None, None)],
+)
+def test_added_memory_by_hand(exported, capsys, monkeypatch, before, peak, added):
+    monkeypatch.setattr(bench_worker, "_resident_bytes", lambda: before)
+    monkeypatch.setattr(bench_worker, "_peak_bytes", lambda: peak)
+    request = {"job": "slices", "model": str(exported / "int8.tflite")}
+    bench_worker.main([json.dumps({**request, "threads": 1, "runs": 1, "warmup": 0})])
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["peak_bytes"], answer["added_bytes"]) == (peak, added)
 
 
 def test_an_error_in_the_process_is_named(tmp_path):
@@ -76,6 +93,48 @@ def test_an_error_in_the_process_is_named(tmp_path):
         ContractError, match=r"none\.tflite: expected a figure.*'first_mask'.*found"
     ):
         run_job("first_mask", model=str(model), threads=1)
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    """Lets a script of one's own answer in place of every measurement."""
+
+    def use(script: str) -> None:
+        path = tmp_path / "python"
+        path.write_text(f"#!{sys.executable}\n{textwrap.dedent(script)}", "utf-8")
+        path.chmod(0o755)
+        monkeypatch.setattr(bench_process.sys, "executable", str(path))
+
+    return use
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a script is no program there")
+@pytest.mark.parametrize("answer", ["[1]", "7", "null", "no JSON"])
+def test_another_answer_is_named(stand_in, answer):
+    stand_in(f"print({answer!r})")
+    with pytest.raises(ContractError, match=r"m\.tflite: expected a figure.*no JSON object"):
+        run_job("slices", model="m.tflite")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a script is no program there")
+def test_a_process_that_hangs_is_ended(stand_in, monkeypatch):
+    stand_in("import time; time.sleep(60)")
+    monkeypatch.setattr(bench_process, "_LIMIT_S", 0.3)
+    with pytest.raises(ContractError, match=r"m\.tflite: .*'slices'.*no answer within 0\.3 s"):
+        run_job("slices", model="m.tflite")
+    assert litert_benchmark_ms(Path("m.tflite"), 1, 3) is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a script is no program there")
+@pytest.mark.parametrize("result", ["[]", '{"latency": null}', '{"latency": {"median_ms": null}}'])
+def test_other_figures_of_litert_benchmark_are_none(stand_in, result):
+    stand_in(
+        f"""\
+        import sys
+        open(sys.argv[-1].partition("=")[2], "w").write({result!r})
+        """
+    )
+    assert litert_benchmark_ms(Path("m.tflite"), 1, 3) is None
 
 
 @pytest.mark.parametrize("name", ["threads", "runs", "slices", "size"])

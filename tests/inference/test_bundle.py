@@ -32,6 +32,14 @@ def archive(members: dict[str, bytes], tmp_path: Path) -> Path:
     return _zip(tmp_path / "student.zip", members)
 
 
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what other processes do in the system's temporary folder out of `_folders`."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+
+
 def _folders() -> set[Path]:
     return set(Path(tempfile.gettempdir()).glob("tfkd-*"))
 
@@ -154,3 +162,29 @@ def test_errors_name_the_archive_and_not_the_temporary_folder(members, tmp_path)
     with pytest.raises(ContractError) as caught:
         Predictor(_zip(tmp_path / "bad.zip", members))
     assert str(caught.value).startswith(f"{archive}/student.tflite: expected its contract")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_another_compression_is_refused(members, tmp_path, method):
+    archive = tmp_path / "bad.zip"
+    with zipfile.ZipFile(archive, "w", method) as written:
+        for name, content in members.items():
+            written.writestr(name, content)
+    with pytest.raises(ContractError, match=rf"stored or deflated, received .* method {method}"):
+        Predictor(archive)
+
+
+def test_stored_members_are_read(members, tmp_path):
+    with zipfile.ZipFile(tmp_path / "stored.zip", "w") as written:
+        for name, content in members.items():
+            written.writestr(name, content)
+    assert Predictor(tmp_path / "stored.zip").check() == 1.0
+
+
+def test_a_name_that_is_no_text_is_refused(members, tmp_path):
+    archive = _zip(tmp_path / "bad.zip", members | {"\u00e9.json": b"{}"})
+    content = archive.read_bytes()
+    assert content.count(b"\xc3\xa9.json") == 2
+    archive.write_bytes(content.replace(b"\xc3\xa9.json", b"\xc3\x28.json"))
+    with pytest.raises(ContractError, match=r"bad\.zip: expected a \.zip archive that can be read"):
+        Predictor(archive)

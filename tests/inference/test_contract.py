@@ -1,7 +1,9 @@
 """The JSON beside a model: round trip, and strict reading."""
 
+import base64
 import copy
 import json
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -39,6 +41,10 @@ def _delete(*path):
         del record[path[-1]]
 
     return change
+
+
+def _deflated(content):
+    return base64.b64encode(zlib.compress(content)).decode()
 
 
 def _put(value, *path):
@@ -94,6 +100,17 @@ def _put(value, *path):
         (_put([32, 32], "golden", "shape"), r"'shape' \(H, W, C\)"),
         (_put(0, "golden", "logits_stride"), "positive 'logits_stride'"),
         (_put([], "golden"), "'golden': expected an object"),
+        (_put(-1.0, "golden", "logits_tolerance"), "'golden': .*'logits_tolerance' of at least 0"),
+        (_put(float("nan"), "golden", "logits_tolerance"), "'golden': .*received nan"),
+        (_put(float("inf"), "golden", "logits_tolerance"), "'golden': .*received inf"),
+        (_put(10**400, "golden", "logits_tolerance"), "'golden': .*finite"),
+        (_put(0, "golden", "min_agreement"), r"'golden': .*'min_agreement' in \(0, 1\]"),
+        (_put(1.5, "golden", "min_agreement"), r"'golden': .*and 1\.5"),
+        (_put([2**20, 2**20, 1], "golden", "shape"), "'image_hu': .*asks for 2199023255552 bytes"),
+        (_put(_deflated(bytes(2**20)), "golden", "mask"), "'mask': .*received more than 1024"),
+        (_put(_deflated(bytes(1000)), "golden", "mask"), "'mask': .*1024 bytes.*received 1000"),
+        (_put(_deflated(bytes(1024))[:-8], "golden", "mask"), "'mask': expected uint8"),
+        (_put(["a", "b", "b"], "label_names"), "each of 'label_names' once"),
     ],
 )
 def test_strict_reading(record, change, message):
@@ -103,7 +120,7 @@ def test_strict_reading(record, change, message):
         Contract.from_dict(spoiled, "student.json")
 
 
-@pytest.mark.parametrize("text", ["", "{", "\xff", "[1, 2]"])
+@pytest.mark.parametrize("text", ["", "{", "\xff", "[1, 2]", "[" * 10**5])
 def test_not_a_contract(model_path, text):
     contract_path(model_path).write_text(text, "latin-1")
     with pytest.raises(ContractError, match=r"student\.json"):
@@ -163,7 +180,7 @@ def test_postprocessing_stands_there_only_if_there_is_some(record):
     assert "postprocessing" not in empty.to_dict()
 
 
-@pytest.mark.parametrize("quantization", QUANTIZATIONS)
+@pytest.mark.parametrize("quantization", [*QUANTIZATIONS, "int8_mixed"])
 def test_every_quantization_is_read(record, quantization):
     record["quantization"] = quantization
     assert Contract.from_dict(record).to_dict() == record
@@ -235,3 +252,12 @@ def test_version_1_never_held_what_came_later(change, message):
     change(record)
     with pytest.raises(ContractError, match=message):
         Contract.from_dict(record, "student.json")
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity"])
+def test_numbers_that_json_does_not_know(model_path, record, text):
+    record["golden"]["min_agreement"] = "@"
+    content = json.dumps(record).replace('"@"', text)
+    contract_path(model_path).write_text(content)
+    with pytest.raises(ContractError, match=rf"unreadable \({text} is no JSON number\)"):
+        Contract.load(model_path)

@@ -5,6 +5,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfkd.errors import ContractError
 from tfkd.export import to_litert
@@ -75,6 +76,38 @@ def test_each_operator_is_timed(prelu_files, quantization):
         {"PRELU"} if quantization == "int8" else set()
     )
     assert steps[-1] == (5, 5, "")
+
+
+def test_an_operator_that_cannot_run_alone_is_not_timed(prelu_files, monkeypatch):
+    from tfkd.inference import operator_times
+
+    alone = operator_times._alone
+
+    def refuse(model, step, folded):
+        if operator_name(model, model.subgraphs[0].operators[step]) == "PRELU":
+            raise RuntimeError("needs its neighbours")
+        return alone(model, step, folded)
+
+    monkeypatch.setattr(operator_times, "_alone", refuse)
+    times = time_operators(prelu_files / "float32.tflite")
+    assert {one.name for one in times} == {"CONV_2D", "PRELU", "MAX_POOL_2D", "TRANSPOSE_CONV"}
+    assert (times[-1].name, times[-1].count) == ("PRELU", 1)
+    assert (times[-1].ms, times[-1].outside) == (None, None)
+    assert all(one.ms > 0 for one in times[:-1])
+
+
+def test_indices_are_valid_ones(tmp_path):
+    """Noise would point outside of the four rows."""
+
+    @tf.function(input_signature=[tf.TensorSpec((4, 2)), tf.TensorSpec((3,), tf.int32)])
+    def gather(rows, indices):
+        return tf.gather(rows, indices)
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([gather.get_concrete_function()])
+    (tmp_path / "gather.tflite").write_bytes(converter.convert())
+    times = time_operators(tmp_path / "gather.tflite")
+    assert "GATHER" in [one.name for one in times]
+    assert all(one.ms is not None for one in times)
 
 
 def test_one_operator_alone_computes_what_the_file_does(exported, tmp_path):

@@ -90,3 +90,27 @@ def test_path_may_be_text(model_path):
 def test_no_threads(model_path):
     with pytest.raises(ValueError, match="threads: expected None or at least 1, received 0"):
         Predictor(model_path, threads=0)
+
+
+def test_check_takes_the_slice_without_its_mirror_image(model_path):
+    predictor = Predictor(model_path, flips=True)
+    bare = predictor._model
+    images = []
+    predictor._model = lambda batch: images.append(batch) or bare(batch)
+    assert predictor.check() == 1.0
+    assert [len(batch) for batch in images] == [1]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_check_reports_logits_that_are_not_finite(model_path, value):
+    predictor = Predictor(model_path)
+    bare = predictor._model
+
+    def broken(images):
+        logits = bare(images)
+        logits[0, 1, 1, 0] = value  # not among the sampled ones
+        return logits
+
+    predictor._model = broken
+    with pytest.raises(ContractError, match=r"golden slice.*and inf\. The runtime"):
+        predictor.check()

@@ -1,7 +1,9 @@
 """Items made in a thread: in order, errors in their place, and no thread left behind."""
 
+import gc
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -59,3 +61,53 @@ def test_closing_ends_the_thread_and_the_items():
     received.close()
     assert closed == [worker]
     assert threading.active_count() == before
+
+
+class _OwnError(Exception):
+    pass
+
+
+def test_an_error_leaves_no_cycle():
+    def items():
+        yield 1
+        raise _OwnError
+
+    gc.collect()
+    gc.disable()
+    try:
+        received = prefetch(items())
+        assert next(received) == 1
+        try:
+            next(received)
+        except _OwnError as error:
+            left = weakref.ref(error)
+        assert left() is None
+    finally:
+        gc.enable()
+
+
+class _Item:
+    pass
+
+
+def test_a_used_item_is_not_kept():
+    items = [_Item()]
+    used = weakref.ref(items[0])
+    waiting = threading.Event()
+
+    def made():
+        yield items.pop()
+        waiting.wait(10)
+        yield _Item()
+
+    received = prefetch(made())
+    first = next(received)
+    assert used() is first
+    del first
+    seen = []
+    late = threading.Timer(0.1, lambda: (seen.append(used()), waiting.set()))
+    late.start()
+    next(received)
+    late.join()
+    received.close()
+    assert seen == [None]

@@ -1,12 +1,15 @@
 """The thin layer over the interpreter."""
 
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
 
 from tfkd.errors import ContractError
 from tfkd.inference import LiteRTModel
+from tfkd.inference import runtime as runtime_module
 
 
 def _v(*values):
@@ -61,3 +64,39 @@ def test_several_at_once_are_as_one_by_one(exported, quantization, threads):
     for _ in range(2):
         np.testing.assert_array_equal(model(images), expected)
     np.testing.assert_array_equal(model(images[3:4]), expected[3:4])
+
+
+@pytest.mark.parametrize(("budget", "workers"), [(3, 3), (1.5, 1), (0.5, 1), (100, 8)])
+def test_a_batch_has_bounded_memory(exported, monkeypatch, budget, workers):
+    monkeypatch.setattr(runtime_module, "_BATCH_BYTES", int(budget * 32 * 32 * 3 * 4))
+    model = LiteRTModel(exported / "float32.tflite", threads=8)
+    assert model.workers == workers
+    np.testing.assert_allclose(model(_v(*[0.5] * 4))[:, 9, 9], [[0, 3, 1]] * 4, atol=1e-5)
+
+
+def test_calls_from_two_threads_take_turns(exported, monkeypatch):
+    model = LiteRTModel(exported / "float32.tflite", threads=1)
+    run, inside, most = model._run, [], []
+
+    def watched(interpreter, image):
+        inside.append(image)
+        most.append(len(inside))
+        time.sleep(0.02)
+        logits = run(interpreter, image)
+        inside.pop()
+        return logits
+
+    monkeypatch.setattr(model, "_run", watched)
+    results = {}
+
+    def call(value):
+        results[value] = model(_v(value, value))
+
+    threads = [threading.Thread(target=call, args=(value,)) for value in (-1.0, 0.5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(most) == 1
+    np.testing.assert_allclose(results[-1.0][:, 3, 4], [[0, -3, -17]] * 2, atol=1e-5)
+    np.testing.assert_allclose(results[0.5][:, 3, 4], [[0, 3, 1]] * 2, atol=1e-5)

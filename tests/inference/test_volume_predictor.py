@@ -263,3 +263,8 @@ def test_the_mask_of_a_volume_is_cleaned_if_asked(make_ct):
     np.testing.assert_array_equal(cleaned(ct).array, expected)
     with pytest.raises(ContractError, match="spleen"):
         VolumePredictor(_by_grey_value, spec, NAMES, postprocessing=Postprocessing(("spleen",)))
+
+
+def test_a_label_name_twice_is_refused():
+    with pytest.raises(ValueError, match="label_names: expected each name once"):
+        VolumePredictor(_by_grey_value, PreprocessSpec(size=(32, 32)), ("background", "a", "a"))

@@ -19,7 +19,14 @@ from tfkd.report import (
     time_per_slice_ms,
 )
 from tfkd.report.scoring import read_case
-from tfkd.volumes import REFERENCE, WHOLE_VOLUME, canonical_affine, read_volume, write_volume
+from tfkd.volumes import (
+    REFERENCE,
+    WHOLE_VOLUME,
+    canonical_affine,
+    read_volume,
+    sha256_of,
+    write_volume,
+)
 
 NAMES = ("background", "liver", "tumour")
 MODEL = ModelInfo("student")
@@ -147,11 +154,20 @@ def test_damaged_evaluation_names_the_file(tmp_path, text):
         Evaluation.load(tmp_path / "missing.json")
 
 
+def test_evaluations_from_before_the_sha256_was_kept(evaluations, tmp_path):
+    evaluations[0].save(tmp_path / "e.json")
+    document = json.loads((tmp_path / "e.json").read_text(encoding="utf-8"))
+    del document["model"]["sha256"]
+    (tmp_path / "e.json").write_text(json.dumps(document), encoding="utf-8")
+    assert Evaluation.load(tmp_path / "e.json").model.sha256 is None
+
+
 def test_model_info(tmp_path):
     path = tmp_path / "student.tflite"
     path.write_bytes(b"12345")
     info = ModelInfo.of_file(path, "student", "int8", parameters=7)
     assert (info.file, info.file_bytes, info.parameters) == ("student.tflite", 5, 7)
+    assert info.sha256 == sha256_of(path)
     with pytest.raises(ValueError, match="role='boss'"):
         ModelInfo("x", "boss")
     with pytest.raises(ValueError, match="name"):

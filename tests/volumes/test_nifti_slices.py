@@ -35,7 +35,7 @@ ORIENTATIONS = [
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several slabs and blocks even of tiny volumes, the last ones incomplete."""
     monkeypatch.setattr(nifti_slices, "_SLAB", 2)
-    monkeypatch.setattr(axis_spool, "_PLANES", 3)
+    monkeypatch.setattr(axis_spool, "_BLOCK_BYTES", 200)
 
 
 def _save(path: Path, voxels: np.ndarray, affine: np.ndarray = AFFINE, kind=nib.Nifti1Image):

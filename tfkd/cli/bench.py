@@ -44,10 +44,14 @@ class Config:
 
 def run(config: Config) -> None:
     """Measures one bundle after the other and prints the table."""
-    from tfkd.inference import bench
+    from tfkd.inference import Contract, bench, open_bundle
 
     if config.out is not None:
         check_suffix(config.out, ".json", ".csv")
+    # A name that is wrong must not cost the minutes of the bundles before it.
+    for path in config.bundles:
+        with open_bundle(path) as model:
+            Contract.load(model)
     results = []
     for path in config.bundles:
         with progress_bar("bench") as progress:
@@ -117,13 +121,13 @@ def _figure(value: float | None, places: int) -> str:
 
 def _operator_table(result: "BenchResult") -> str:
     times = result.operators or ()
-    total = sum(one.ms for one in times)
+    total = sum(one.ms or 0.0 for one in times)
     rows = [
         [
             one.name,
             str(one.count),
-            f"{one.ms:.3f}",
-            f"{one.ms / total:.0%}",
+            "not timed" if one.ms is None else f"{one.ms:.3f}",
+            "–" if one.ms is None or not total else f"{one.ms / total:.0%}",
             "–" if one.outside is None else str(one.count - one.outside),
         ]
         for one in times

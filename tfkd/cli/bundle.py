@@ -62,8 +62,10 @@ def run(config: Config) -> None:
         limits=config.limits,
         overwrite=config.overwrite,
     )
-    # Beside the bundle and never in it: the settings hold paths of this machine.
-    write_config(config, "bundle", out.with_name(f"{out.stem}.config.toml"))
+    # Beside the bundle and never in it: the settings hold paths of this machine. The whole name,
+    # so that those of the export, `student.config.toml` beside `student.tflite`, stay.
+    settings = out.resolve()
+    write_config(config, "bundle", settings.with_name(f"{settings.name}.bundle.config.toml"))
     given = {
         "data (--records)": manifest,
         "scores (--evaluation)": evaluation,
@@ -105,13 +107,20 @@ def _evaluation(path: Path, model: Path) -> "Evaluation":
     if not path.is_dir():
         return Evaluation.load(path.with_suffix(".json") if path.suffix == ".csv" else path)
     with open_bundle(model) as file:
-        size_bytes = file.stat().st_size if file.is_file() else None
+        there = file.is_file()
+        size_bytes = file.stat().st_size if there else None
+        sha256 = sha256_of(file) if there else None
     found = [Evaluation.load(one) for one in sorted(path.glob("*.json"))]
-    of_model = [
-        one
-        for one in found
-        if one.model.file_bytes == size_bytes and str(one.model.file).endswith(".tflite")
-    ]
+    of_model = [one for one in found if there and one.model.sha256 == sha256]
+    if not of_model:
+        # Evaluations from before the SHA-256 was kept; the card says that they prove nothing.
+        of_model = [
+            one
+            for one in found
+            if one.model.sha256 is None
+            and one.model.file_bytes == size_bytes
+            and str(one.model.file).endswith(".tflite")
+        ]
     if len(of_model) != 1:
         raise ConfigError(
             f"{path}: expected one evaluation of {model}, received {len(of_model)} (and "

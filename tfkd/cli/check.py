@@ -29,7 +29,7 @@ def run(config: Config) -> None:
     for path in config.bundles:
         try:
             print(_checked(path, config.threads), flush=True)
-        except (ContractError, OSError) as error:
+        except (ContractError, OSError, ValueError) as error:
             if len(config.bundles) == 1:
                 raise
             failed.append(path)

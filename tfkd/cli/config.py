@@ -90,7 +90,8 @@ def add_arguments(parser: argparse.ArgumentParser, config_class: type) -> None:
             options["type"] = kind
         if required and flag is None:
             # Optional for the parser, since it may come from the TOML file; checked afterwards.
-            parser.add_argument(field.name, nargs=count or "?", **options | {"default": None})
+            nargs = "*" if count == "+" else count or "?"
+            parser.add_argument(field.name, nargs=nargs, **options | {"default": None})
             continue
         if required:
             options["help"] += " (required)"
@@ -121,7 +122,8 @@ def read_config(config_class: type[Config], command: str, given: dict[str, Any])
     """
     path = given.pop("config", None)
     settings = _read_toml(path, config_class, command) if path is not None else {}
-    said = {key: value for key, value in given.items() if value is not None}
+    # A list of positions that the command line leaves out is an empty one.
+    said = {key: value for key, value in given.items() if value is not None and value != []}
     settings |= {key: tuple(v) if isinstance(v, list) else v for key, v in said.items()}
     if issubclass(config_class, DependentDefaults):
         settings = config_class.defaults_for(settings) | settings

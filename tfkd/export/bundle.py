@@ -143,6 +143,8 @@ def _write_archive(out: Path, files: Mapping[str, bytes]) -> None:
 
 def _write_folder(out: Path, files: Mapping[str, bytes]) -> None:
     """Write beside and rename, so that the folder is never there by half."""
+    # A name such as "." or "a/.." has none to put a mark to, and a link's folder is elsewhere.
+    out = out.resolve()
     mark = uuid.uuid4().hex[:8]
     new, old = (out.with_name(f".{mark}.{word}.{out.name}") for word in ("new", "old"))
     new.mkdir(parents=True)

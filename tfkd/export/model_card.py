@@ -159,9 +159,9 @@ def _data(manifest: Any) -> str:
 def _scores(contract: Contract, evaluation: Any, manifest: Any) -> str:
     table = evaluation.table
     patient_of = {} if manifest is None else {c.case_id: c.patient_id for c in manifest.cases}
-    rows = [
-        ("label", "mean Dice", "sd", "patients", "Dice of all voxels", "missed", "false alarms")
-    ]
+    # Without the records nobody knows which cases are of one patient.
+    units = "cases" if manifest is None else "patients"
+    rows = [("label", "mean Dice", "sd", units, "Dice of all voxels", "missed", "false alarms")]
     for label in table.foreground:
         scores = _per_patient(table, label, patient_of)
         rows.append(
@@ -180,7 +180,7 @@ def _scores(contract: Contract, evaluation: Any, manifest: Any) -> str:
         _whose(contract, evaluation) + " " + _which_cases(table.case_ids, manifest),
         _table(rows),
         f"Protocol: {protocol.name}; {protocol.score}. Mean and standard deviation (n − 1) are "
-        "over patients; patients without the label in truth and mask are left out unless the "
+        f"over {units}; {units} without the label in truth and mask are left out unless the "
         "evaluation says otherwise "
         f"(policy {table.empty!r}). Missed: cases whose label was not found at all; false alarms: "
         "cases without the label in which some was found.",
@@ -192,7 +192,7 @@ def _scores(contract: Contract, evaluation: Any, manifest: Any) -> str:
 
 
 def _per_patient(table: Any, label: int, patient_of: Mapping[str, str]) -> np.ndarray:
-    """Return the Dice of each patient: the mean of the patient's cases."""
+    """Return the Dice of each patient, the mean of its cases; of each case if none is known."""
     by_patient: dict[str, list[float]] = {}
     for case_id, score in zip(table.case_ids, table.per_case(label), strict=True):
         if not np.isnan(score):
@@ -206,9 +206,16 @@ def _number(value: float) -> str:
 
 def _whose(contract: Contract, evaluation: Any) -> str:
     model = evaluation.model
-    if model.file_bytes == contract.size_bytes and str(model.file).endswith(".tflite"):
-        return "Of this file, on whole volumes."
     named = model.file or model.name
+    if model.sha256 == contract.sha256:
+        return "Of this file, on whole volumes."
+    same_size = model.file_bytes == contract.size_bytes and str(model.file).endswith(".tflite")
+    if model.sha256 is None and same_size:
+        # Two students of one architecture are equally large.
+        return (
+            f"Of `{named}`, a file of the same kind and size, on whole volumes. **Not proven to be "
+            "this file**: the evaluation holds no SHA-256."
+        )
     return (
         f"**Not of this file** but of `{named}` ({model.role}), on whole volumes; the scores of "
         "this file are unknown."
@@ -240,9 +247,9 @@ def _training(run: Mapping[str, Any]) -> str:
     rows.append(("seed", str(run.get("seed", "unknown"))))
     rows.append(("cases trained on", str(len(run.get("trained_on") or ()) or "unknown")))
     for teacher in run.get("teachers") or ():
-        # The folders of whoever trained it are nobody's business.
-        name = str(teacher.get("file", "unknown")).replace("\\", "/").rsplit("/", 2)[-2:]
-        rows.append(("teacher", "/".join(name)))
+        # The folders of whoever trained it are nobody's business, not even the last one's name.
+        name = str(teacher.get("file", "unknown")).replace("\\", "/").rpartition("/")[-1]
+        rows.append(("teacher", name))
     rows.append(("begun, finished", f"{run.get('started_utc')}, {run.get('finished_utc')}"))
     return _table(rows) + "\n\nTrained with " + _versions(run.get("versions") or {})
 

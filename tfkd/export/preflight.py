@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfkd.errors import ExportError
+from tfkd.errors import ContractError, ExportError
 from tfkd.export.convert import convert
 from tfkd.export.keras_logits import fixed_input_shape
 from tfkd.export.silence import silenced
@@ -74,7 +74,7 @@ class Preflight:
         parameters: trainable weights.
         macs: multiply-accumulates of a slice; None where a layer is not known.
         threads: with which the times were taken.
-        files: number format → the file; a format that cannot be converted is not there.
+        files: number format → the file; a format that cannot be converted or run is not there.
         xla: "forward" and, if asked for, "backward" → None if XLA compiles it, else why not.
         problems: why there can be no file at all; empty if there can.
         warnings: what will work worse than one may think, and what to do.
@@ -141,7 +141,12 @@ def preflight(
                 steps.next("")
                 continue
             steps.next(f"run {name}")
-            files[name] = _measured(name, path, threads, runs)
+            try:
+                files[name] = _measured(name, path, threads, runs)
+            except ContractError as error:
+                # The file is a temporary one, whose name says nothing to anyone.
+                reason = str(error).replace(str(path), f"the {name} file")
+                (problems if name == "float32" else warnings).append(reason)
         steps.next("look for slow operators")
         if set(files) == set(FORMATS):
             warnings += _slow_int8(files, paths)
@@ -217,11 +222,13 @@ def _slow_int8(files: dict[str, PreflightFile], paths: dict[str, Path]) -> list[
         )
     ratio = integer.cpu_ms / floating.cpu_ms
     if ratio > _SLOWER:
-        before = {one.name: one.ms for one in time_operators(paths["float32"])}
+        before = {one.name: one.ms or 0.0 for one in time_operators(paths["float32"])}
         extra = {
-            one.name: one.ms - before.get(one.name, 0.0) for one in time_operators(paths["int8"])
+            one.name: one.ms - before.get(one.name, 0.0)
+            for one in time_operators(paths["int8"])
+            if one.ms is not None
         }
-        most = max(extra.values())
+        most = max(extra.values(), default=0.0)
         culprits = [
             f"{name} ({integer.operators.get(name, 0)} of them, {extra[name]:+.1f} ms alone"
             f"{'' if name in outside else _advice(name)})"

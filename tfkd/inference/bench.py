@@ -83,6 +83,8 @@ def bench(
 ) -> BenchResult:
     """Measure a bundle, each figure in a fresh process so that none disturbs another.
 
+    The operators alone are timed in this process: in processor time, one by one.
+
     Args:
         path: bundle, as `open_bundle` takes it.
         threads: for the kernels; None takes the cores this process may use.

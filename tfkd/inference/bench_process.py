@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from tfkd.errors import ContractError
 
 __all__ = ["litert_benchmark_ms", "run_job"]
 
-_LIMIT_S = 3600
+# Far above any measurement: a process that hangs must not hang the caller.
+_LIMIT_S = 3600.0
 _PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
 
 
@@ -28,7 +30,8 @@ def run_job(job: str, **arguments: Any) -> dict[str, Any]:
         What it found, and "wall_s", seconds from the start of the process to its answer.
 
     Raises:
-        ContractError: the job ended with an error; its last line is in the message.
+        ContractError: the job ended with an error, whose last line is in the message, gave no
+            figures, or took longer than an hour.
     """
     request = json.dumps({"job": job, **arguments})
     command = [sys.executable, "-m", "tfkd.inference.bench_worker", request]
@@ -37,22 +40,41 @@ def run_job(job: str, **arguments: Any) -> dict[str, Any]:
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=said, text=True, env=_environment()
         ) as process:
+            # `readline` knows no limit of its own; without the process it ends.
+            ended = threading.Event()
+
+            def end() -> None:
+                ended.set()
+                process.kill()
+
+            watch = threading.Timer(_LIMIT_S, end)
+            watch.start()
             try:
                 answer = process.stdout.readline() if process.stdout is not None else ""
                 seconds = time.perf_counter() - start
-                process.wait(_LIMIT_S)
+                process.wait()
             except BaseException:
                 process.kill()
                 raise
+            finally:
+                watch.cancel()
         said.seek(0)
         lines = said.read().strip().splitlines()
-    if process.returncode or not answer:
+    reason = None
+    if ended.is_set():
+        reason = f"no answer within {_LIMIT_S:g} s"
+    elif process.returncode or not answer:
         reason = lines[-1] if lines else f"exit status {process.returncode}"
+    try:
+        figures = {} if reason else {**json.loads(answer), "wall_s": seconds}
+    except (ValueError, TypeError):
+        reason = f"an answer that is no JSON object: {answer[:80]!r}"
+    if reason:
         raise ContractError(
             f"{arguments.get('model')}: expected a figure from the measurement {job!r}, received "
             f"an error in its process: {reason}"
         )
-    return {**json.loads(answer), "wall_s": seconds}
+    return figures
 
 
 def litert_benchmark_ms(model: Path, threads: int, runs: int) -> float | None:
@@ -67,18 +89,21 @@ def litert_benchmark_ms(model: Path, threads: int, runs: int) -> float | None:
         runs: timed calls.
 
     Returns:
-        Milliseconds, or None where this version of ai-edge-litert has no such program or it fails.
+        Milliseconds, or None where this version of ai-edge-litert has no such program, or where it
+        fails, takes longer than an hour or gives something else.
     """
     with tempfile.TemporaryDirectory(prefix="tfkd-") as folder:
         result = Path(folder) / "result.json"
         command = [sys.executable, "-m", "ai_edge_litert.tools.benchmark_litert_model"]
         command += [f"--model={model}", f"--num_threads={threads}", f"--num_runs={runs}"]
         command += [f"--result_json={result}"]
-        done = subprocess.run(command, capture_output=True, env=_environment(), check=False)
         try:
+            done = subprocess.run(
+                command, capture_output=True, env=_environment(), check=False, timeout=_LIMIT_S
+            )
             figures = json.loads(result.read_text("utf-8"))
             return float(figures["latency"]["median_ms"]) if done.returncode == 0 else None
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError, subprocess.TimeoutExpired):
             return None
 
 

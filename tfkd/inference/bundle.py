@@ -39,8 +39,9 @@ def open_bundle(path: str | Path) -> Iterator[Path]:
 
     Raises:
         ContractError: the folder holds no model or several; the archive is missing, damaged, or
-            holds anything but a model, its contract and its card, each of a plain name and a
-            sensible size. An error of the contract that is raised in the block names the archive.
+            holds anything but a model, its contract and its card, each of a plain name, a
+            sensible size and stored or deflated. An error of the contract that is raised in the
+            block names the archive.
     """
     path = Path(path)
     if path.is_dir():
@@ -83,7 +84,8 @@ def _extract(path: Path, folder: Path) -> Path:
         OSError,
         EOFError,
         RuntimeError,  # encrypted
-        NotImplementedError,  # a compression that this Python lacks
+        NotImplementedError,  # a feature that zipfile lacks
+        UnicodeDecodeError,  # a name that says it is UTF-8 and is not
         zipfile.BadZipFile,
         zlib.error,
     ) as error:
@@ -110,6 +112,12 @@ def _check_members(path: Path, members: Sequence[zipfile.ZipInfo]) -> str:
             f"else; received {', '.join(names[:8]) or 'an empty archive'}. {_WRITE_AGAIN}"
         )
     for member in members:
+        # zipfile bounds what these two unpack to; other methods may take any memory or be missing.
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ContractError(
+                f"{path}: expected {member.filename} stored or deflated, received compression "
+                f"method {member.compress_type}. {_WRITE_AGAIN}"
+            )
         limit = _LIMIT_BYTES[Path(member.filename).suffix]
         if member.file_size > limit:
             raise ContractError(

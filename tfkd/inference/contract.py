@@ -18,8 +18,12 @@ SCHEMA_VERSION = 2
 
 QUANTIZATIONS = ("float32", "float16", "dynamic_int8", "int8", "int16x8")
 
-# What a file of an earlier version may hold. Version 2 came with `postprocessing`.
-_QUANTIZATIONS_OF = {1: ("float32", "float16", "int8"), 2: QUANTIZATIONS}
+# What a file of each version may hold. Version 2 came with `postprocessing`. Nobody asks for
+# "int8_mixed": it is what becomes of int8 where that alone loses too much.
+_QUANTIZATIONS_OF = {
+    1: ("float32", "float16", "int8"),
+    2: (*QUANTIZATIONS, "int8_mixed"),
+}
 _OPTIONAL_KEYS_OF = {1: ("threshold",), 2: ("threshold", "postprocessing")}
 
 _KEYS = (
@@ -52,8 +56,9 @@ class Contract:
         size_bytes: of the model file.
         quantization: one of `QUANTIZATIONS`: "float32"; "float16" (weights only);
             "dynamic_int8" (weights; activations while it runs); "int8" (everything, input and
-            output too); "int16x8" (weights int8, activations int16). Input and output are float32
-            in all of them but int8.
+            output too); "int16x8" (weights int8, activations int16); or "int8_mixed" (int8 but
+            for some features that stay in floating point). Input and output are float32 in all
+            of them but int8.
         spec: how a CT becomes the network's input.
         label_names: index = label value; the first is the background.
         input: the model's input tensor.
@@ -201,6 +206,12 @@ class Contract:
                 f"{where}: expected, from 'spec' and 'label_names', {expected}; received "
                 f"{received} with label names {list(self.label_names)}. Export the model again."
             )
+        if len(set(self.label_names)) != len(self.label_names):
+            raise ContractError(
+                f"{where}: expected each of 'label_names' once, received "
+                f"{list(self.label_names)}. Export the model again with a name of its own for each "
+                "label."
+            )
         threshold: Any = self.threshold
         if threshold is not None and not (
             isinstance(threshold, float) and 0 < threshold < 1 and len(self.label_names) == 2
@@ -234,12 +245,17 @@ def _read_spec(value: Any, where: str) -> PreprocessSpec:
 
 def _parse(path: Path) -> Any:
     try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        return json.loads(path.read_text("utf-8"), parse_constant=_refuse_constant)
+    except (OSError, ValueError, RecursionError) as error:
         raise ContractError(
             f"{path}: expected a contract in JSON, received something unreadable ({error}). "
             "Copy it again from where the model was exported, or export the model again."
         ) from error
+
+
+def _refuse_constant(text: str) -> Any:
+    # Python's parser takes NaN and Infinity, which JSON does not know.
+    raise ValueError(f"{text} is no JSON number")
 
 
 def _known_version(value: Any, where: str) -> int:

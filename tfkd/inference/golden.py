@@ -1,5 +1,6 @@
 """One slice and what the model file made of it on the day it was exported."""
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +67,7 @@ class GoldenSlice:
             where: words for the error message.
 
         Raises:
-            ContractError: a key or a type is not as expected.
+            ContractError: a key, a type or a limit is not as expected.
         """
         record = exact_keys(value, _KEYS, where)
         shape = tuple(typed(record, "shape", list, where))
@@ -83,23 +84,34 @@ class GoldenSlice:
             text = typed(record, key, str, where)
             return decode_array(text, dtype, shape, f"{where}, key {key!r}")
 
+        tolerance = typed(record, "logits_tolerance", (int, float), where)
+        min_agreement = typed(record, "min_agreement", (int, float), where)
+        # Written so that NaN fails: with it, every machine would pass the check.
+        if not (0 <= tolerance <= sys.float_info.max and 0 < min_agreement <= 1):
+            raise ContractError(
+                f"{where}: expected a finite 'logits_tolerance' of at least 0 and a "
+                f"'min_agreement' in (0, 1], received {tolerance} and {min_agreement}. Export the "
+                "model again."
+            )
         return cls(
             image_hu=array("image_hu", "int16", shape),
             mask=array("mask", "uint8", (height, width)),
             logits=array("logits", "float32", sampled),
             logits_stride=stride,
-            logits_tolerance=float(typed(record, "logits_tolerance", (int, float), where)),
-            min_agreement=float(typed(record, "min_agreement", (int, float), where)),
+            logits_tolerance=float(tolerance),
+            min_agreement=float(min_agreement),
         )
 
     def difference(self, logits: np.ndarray) -> tuple[float, float]:
         """Return (fraction of pixels with the expected label, largest difference of the logits).
 
         Args:
-            logits: (H, W, K) float32, what the model gives for `image_hu` here and now. NaN counts
-                as an infinite difference.
+            logits: (H, W, K) float32, what the model gives for `image_hu` here and now. NaN or
+                infinity anywhere counts as an infinite difference.
         """
         agreement = float(np.mean(logits.argmax(axis=-1) == self.mask))
+        if not np.isfinite(logits).all():
+            return agreement, float("inf")
         sample = logits[:: self.logits_stride, :: self.logits_stride]
         worst = np.abs(sample - self.logits).max()
         return agreement, float(worst) if np.isfinite(worst) else float("inf")

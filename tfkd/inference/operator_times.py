@@ -26,24 +26,26 @@ class OperatorTime:
     Attributes:
         name: such as "CONV_2D".
         count: how many there are.
-        ms: processor time of all of them together, per slice, in one thread.
+        ms: processor time of all of them together, per slice, in one thread; None if one of them
+            cannot run alone, so that they are not timed.
         outside: how many of them XNNPACK does not take when each is alone; None where this LiteRT
-            does not tell.
+            does not tell, or where they are not timed.
     """
 
     name: str
     count: int
-    ms: float
+    ms: float | None
     outside: int | None
 
 
 def time_operators(
     path: str | Path, progress: Callable[[int, int, str], None] | None = None
 ) -> tuple[OperatorTime, ...]:
-    """Return the time of each kind of operator, the slowest first.
+    """Return the time of each kind of operator, the slowest first; those not timed come last.
 
     LiteRT's Python package gives no profile, so each operator is cut out into a file of its own and
-    timed there on noise, in one thread and in processor time, which other processes disturb least.
+    timed there on noise (indices and shapes on zeros), in this process, in one
+    thread and in processor time, which other processes disturb least.
     In the whole file the operators run a little faster or slower (caches, layouts, steps between
     XNNPACK and other kernels): the shares tell where the time goes, their sum is not the time of
     the file. Equal operators are timed once.
@@ -60,8 +62,8 @@ def time_operators(
     graph = model.subgraphs[0]
     folded = _of_constants(model)
     timed = [step for step in range(len(graph.operators)) if step not in folded.values()]
-    known: dict[str, tuple[float, bool | None]] = {}
-    milliseconds: dict[str, float] = {}
+    known: dict[str, tuple[float | None, bool | None]] = {}
+    milliseconds: dict[str, float | None] = {}
     counts: Counter[str] = Counter()
     outside: dict[str, int | None] = {}
     for done, step in enumerate(timed):
@@ -71,16 +73,18 @@ def time_operators(
             progress(done, len(timed), name)
         key = _work(model, operator)
         if key not in known:
-            known[key] = _time(_alone(model, step, folded))
+            known[key] = _time_alone(model, step, folded)
         ms, taken = known[key]
-        milliseconds[name] = milliseconds.get(name, 0.0) + ms
+        before = milliseconds.get(name, 0.0)
+        milliseconds[name] = None if ms is None or before is None else before + ms
         counts[name] += 1
-        outside[name] = None if taken is None else (outside.get(name) or 0) + (not taken)
+        others = outside.get(name, 0)
+        outside[name] = None if taken is None or others is None else others + (not taken)
     if progress is not None:
         progress(len(timed), len(timed), "")
     return tuple(
         OperatorTime(name, counts[name], ms, outside[name])
-        for name, ms in sorted(milliseconds.items(), key=lambda item: -item[1])
+        for name, ms in sorted(milliseconds.items(), key=lambda item: -(item[1] or 0.0))
     )
 
 
@@ -166,6 +170,16 @@ def _alone(model: Any, step: int, folded: dict[int, int]) -> bytes:
     return bytes(builder.Output())
 
 
+def _time_alone(model: Any, step: int, folded: dict[int, int]) -> tuple[float | None, bool | None]:
+    """Return what `_time` does, and (None, None) of an operator that cannot run by itself."""
+    try:
+        return _time(_alone(model, step, folded))
+    except (ValueError, RuntimeError, KeyError, TypeError):
+        # As of control flow, whose branches are other graphs, of custom operators, of variables,
+        # or where noise is no valid input. The other operators' times are worth having.
+        return None, None
+
+
 def _time(content: bytes) -> tuple[float, bool | None]:
     """Return (milliseconds of the fastest call, whether XNNPACK takes the operator)."""
     from ai_edge_litert.interpreter import Interpreter
@@ -175,16 +189,20 @@ def _time(content: bytes) -> tuple[float, bool | None]:
     generator = np.random.default_rng(0)
     for detail in interpreter.get_input_details():
         values = generator.uniform(-1, 1, detail["shape"])
-        if not np.issubdtype(detail["dtype"], np.floating):
+        if detail["dtype"] in (np.int32, np.int64, np.bool_):
+            # Shapes, axes and indices, for which noise may point outside.
+            values = np.zeros(detail["shape"])
+        elif not np.issubdtype(detail["dtype"], np.floating):
             values = np.rint(100 * values)
         interpreter.set_tensor(detail["index"], values.astype(detail["dtype"]))
     # Not part of LiteRT's public interface.
     list_nodes = getattr(interpreter, "_get_ops_details", None)
     taken = list_nodes and any(node["op_name"] == "DELEGATE" for node in list_nodes())
     interpreter.invoke()
-    times: list[float] = []
-    while len(times) < _CALLS or sum(times) < _SECONDS:
+    calls, total, fastest = 0, 0.0, np.inf
+    while calls < _CALLS or total < _SECONDS:
         start = time.thread_time()
         interpreter.invoke()
-        times.append(time.thread_time() - start)
-    return 1000 * min(times), taken
+        seconds = time.thread_time() - start
+        calls, total, fastest = calls + 1, total + seconds, min(fastest, seconds)
+    return 1000 * float(fastest), taken

@@ -36,6 +36,7 @@ def prefetch(items: Iterable[Item], ahead: int = 2) -> Generator[Item]:
         try:
             for item in items:
                 put("item", item)
+                del item  # not kept while the next is made
                 if stopped.is_set():
                     break
             put("end", None)
@@ -54,8 +55,12 @@ def prefetch(items: Iterable[Item], ahead: int = 2) -> Generator[Item]:
             if kind == "end":
                 return
             if kind == "error":
-                raise value
+                try:
+                    raise value
+                finally:
+                    del value  # whose traceback holds this frame: a cycle
             yield value
+            del value  # not kept while the next is awaited
     finally:
         stopped.set()
         thread.join()

@@ -1,7 +1,9 @@
 """A LiteRT file behind plain float32 arrays."""
 
+import math
 import os
 import queue
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,15 +19,20 @@ SIGNATURE = "serving_default"
 
 _MOST_WORKERS = 8
 
+# Of the logits of one batch, of which a few lie in memory at once. Two images of 512 x 512 with 14
+# classes are 29 MB.
+_BATCH_BYTES = 32 * 2**20
+
 
 class LiteRTModel:
     """Runs a `.tflite` file: float32 in, float32 out, quantised in between where the file wants it.
 
-    It knows nothing of contracts; `Predictor` does. Not safe to call from two threads at once.
+    It knows nothing of contracts; `Predictor` does. It may be called from several threads: a
+    call waits until the one before it has ended, since an interpreter serves one at a time.
 
-    A single image is spread over all threads. Of several, each is computed on one thread by an
-    interpreter of its own, up to `workers` at once, which takes two thirds of the time on two
-    cores; those interpreters are made when they are first needed.
+    A single image is spread over all threads. Several are computed by an interpreter each, up to
+    `workers` at once, which share the threads; that takes two thirds of the time on two cores.
+    Those interpreters are made when they are first needed.
 
     Args:
         path: the `.tflite` file; one signature, one input, one output, batch of 1.
@@ -34,7 +41,8 @@ class LiteRTModel:
     Attributes:
         input: name, shape, dtype and scale of the input.
         output: the same of the output.
-        workers: images computed at once, at most 8, so that many cores do not take much memory.
+        workers: images computed at once, at most 8 and no more than 32 MiB of logits (but at least
+            one image), so that many cores or classes do not take much memory.
 
     Raises:
         ContractError: the file is no LiteRT model, needs operators that LiteRT lacks, or has
@@ -50,9 +58,11 @@ class LiteRTModel:
         self._threads = threads or _available_cores()
         # Kept, and not mapped: on some systems a mapped file cannot be replaced or removed.
         self._content = self._path.read_bytes()
-        self.workers = min(self._threads, _MOST_WORKERS)
         self._single = _load(self._content, self._path, self._threads)
         self.input, self.output = _single_tensors(self._single, path)
+        image_bytes = 4 * max(1, math.prod(self.output.shape))
+        self.workers = max(1, min(self._threads, _MOST_WORKERS, _BATCH_BYTES // image_bytes))
+        self._lock = threading.Lock()
         self._input_index = self._single.get_input_details()[0]["index"]
         self._output_index = self._single.get_output_details()[0]["index"]
         self._free: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -76,6 +86,10 @@ class LiteRTModel:
                 f"images: expected shape (N, {', '.join(map(str, self.input.shape[1:]))}), "
                 f"received {images.shape}. Fit and window the slices with the contract's spec."
             )
+        with self._lock:
+            return self._compute(images)
+
+    def _compute(self, images: np.ndarray) -> np.ndarray:
         logits = np.empty((len(images), *self.output.shape[1:]), np.float32)
         if len(images) == 1 or self.workers == 1:
             for index, image in enumerate(images):

@@ -1,6 +1,7 @@
 """JSON objects read strictly: a key too many or too few is an error, not a default."""
 
 import base64
+import math
 import zlib
 from collections.abc import Collection
 from typing import Any
@@ -10,6 +11,9 @@ import numpy as np
 from tfkd.errors import ContractError
 
 __all__ = ["decode_array", "encode_array", "exact_keys", "typed"]
+
+# Far above a golden slice; an array that states more is not unpacked.
+_MOST_BYTES = 2**28
 
 
 def exact_keys(value: Any, keys: Collection[str], where: str) -> dict[str, Any]:
@@ -71,11 +75,19 @@ def decode_array(text: str, dtype: str, shape: tuple[int, ...], where: str) -> n
         where: words for the error message.
 
     Raises:
-        ContractError: not base64, not deflated, or not of that size.
+        ContractError: not base64, not deflated, not of that size, or larger than 256 MiB.
     """
     portable = np.dtype(dtype).newbyteorder("<")
+    size = math.prod(shape) * portable.itemsize
     try:
-        raw = zlib.decompress(base64.b64decode(text, validate=True))
+        if size > _MOST_BYTES:
+            raise ValueError(f"the shape asks for {size} bytes, more than {_MOST_BYTES}")
+        # No more than one byte too many: a few deflated bytes can stand for gigabytes.
+        inflater = zlib.decompressobj()
+        raw = inflater.decompress(base64.b64decode(text, validate=True), size + 1)
+        if len(raw) != size or not inflater.eof:
+            found = f"more than {size}" if len(raw) > size else len(raw)
+            raise ValueError(f"expected {size} bytes, whole, received {found}")
         return np.frombuffer(raw, portable).reshape(shape).astype(dtype)
     except (ValueError, zlib.error) as error:
         raise ContractError(

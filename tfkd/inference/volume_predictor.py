@@ -69,8 +69,8 @@ class VolumePredictor:
 
     Raises:
         ContractError: the post-processing names an unknown label.
-        ValueError: fewer than two or more than 256 label names, a batch size below 1, or a
-            threshold that is out of range or comes with more than two classes.
+        ValueError: fewer than two or more than 256 label names, one of them twice, a batch size
+            below 1, or a threshold that is out of range or comes with more than two classes.
     """
 
     def __init__(
@@ -87,6 +87,11 @@ class VolumePredictor:
             raise ValueError(
                 f"label_names: expected the background and 1 to 255 other names, received "
                 f"{list(label_names)}."
+            )
+        if len(set(label_names)) != len(label_names):
+            raise ValueError(
+                f"label_names: expected each name once, received {list(label_names)}. Give each "
+                "label a name of its own."
             )
         if batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, received {batch_size}.")

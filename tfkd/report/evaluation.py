@@ -9,7 +9,7 @@ from typing import Any, Literal, Self, get_args
 
 from tfkd.errors import RecordError
 from tfkd.metrics import CaseTable
-from tfkd.volumes import PROTOCOLS, WHOLE_VOLUME, atomic_path
+from tfkd.volumes import PROTOCOLS, WHOLE_VOLUME, atomic_path, sha256_of
 
 __all__ = ["ROLES", "Evaluation", "ModelInfo", "Role"]
 
@@ -33,6 +33,8 @@ class ModelInfo:
         file_bytes: size of the model file, bytes, if it has one.
         ms_per_slice: median time of one slice at batch 1, milliseconds, if measured
             (`time_per_slice_ms`).
+        sha256: of the model file, 64 hexadecimal digits, if it has one; None in evaluations from
+            before it was kept, too.
 
     Raises:
         ValueError: on an empty name or an unknown role.
@@ -44,6 +46,7 @@ class ModelInfo:
     parameters: int | None = None
     file_bytes: int | None = None
     ms_per_slice: float | None = None
+    sha256: str | None = None
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -61,13 +64,16 @@ class ModelInfo:
         parameters: int | None = None,
         ms_per_slice: float | None = None,
     ) -> Self:
-        """Describes a model file, its size read from the disk.
+        """Describes a model file, its size and its SHA-256 read from the disk.
 
         Raises:
             FileNotFoundError: if the file is not there.
         """
         path = Path(path)
-        return cls(name, role, path.name, parameters, path.stat().st_size, ms_per_slice)
+        size = path.stat().st_size
+        # A bundle's folder has a size and no content of its own.
+        sha256 = sha256_of(path) if path.is_file() else None
+        return cls(name, role, path.name, parameters, size, ms_per_slice, sha256)
 
 
 @dataclass(frozen=True)

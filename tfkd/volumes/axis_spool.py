@@ -1,5 +1,6 @@
 """A volume in a temporary file, written along one axis and read along another."""
 
+import math
 import tempfile
 from types import TracebackType
 from typing import Self
@@ -8,8 +9,9 @@ import numpy as np
 
 __all__ = ["AxisSpool"]
 
-# Planes of one block. A block is what lies in memory: 32 of 512 x 1000 voxels of int16 are 33 MB.
-_PLANES = 32
+# Of one block, which lies in memory once while it is filled: 32 planes of 512 x 1000 voxels of
+# int16. A plane that is larger is a block of its own.
+_BLOCK_BYTES = 32 * 2**20
 
 
 class AxisSpool:
@@ -31,7 +33,9 @@ class AxisSpool:
         self.shape = shape
         self._dtype = np.dtype(dtype)
         self._write_axis, self._read_axis = write_axis, read_axis
-        self._pending: list[np.ndarray] = []
+        plane_bytes = math.prod(shape) // shape[write_axis] * self._dtype.itemsize
+        self._planes = max(1, _BLOCK_BYTES // max(1, plane_bytes))  # of one block
+        self._block: np.ndarray | None = None
         self._written = 0
         # The system removes the file with the handle.
         self._file = tempfile.TemporaryFile(prefix="tfkd-")  # noqa: SIM115
@@ -51,12 +55,17 @@ class AxisSpool:
 
     def append(self, plane: np.ndarray) -> None:
         """Write the next plane: the array's shape without `write_axis`."""
-        self._pending.append(plane)
-        if len(self._pending) == _PLANES or self._written + 1 == self.shape[self._write_axis]:
-            block = np.stack(self._pending, axis=self._write_axis).astype(self._dtype, copy=False)
-            self._file.write(np.ascontiguousarray(np.moveaxis(block, self._read_axis, 0)).data)
-            self._pending.clear()
+        index = self._written % self._planes
+        if self._block is None:
+            planes = min(self._planes, self.shape[self._write_axis] - self._written)
+            self._block = np.empty(self._stored_shape(planes), self._dtype)
+        # Filled in the order of the file, so that no second copy is needed.
+        turned = np.moveaxis(self._block, 0, self._read_axis)
+        np.moveaxis(turned, self._write_axis, 0)[index] = plane
         self._written += 1
+        if self._written % self._planes == 0 or self._written == self.shape[self._write_axis]:
+            self._file.write(self._block.data)
+            self._block = None
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Return the slab of the array from `start` to `stop` along `read_axis`.
@@ -72,19 +81,23 @@ class AxisSpool:
             self._dtype,
         )
         along_write = np.moveaxis(slab, self._write_axis, 0)
-        for first in range(0, planes, _PLANES):
-            block = self._read_piece(first, min(first + _PLANES, planes), start, stop)
-            along_write[first : first + _PLANES] = np.moveaxis(block, self._write_axis, 0)
+        for first in range(0, planes, self._planes):
+            block = self._read_piece(first, min(first + self._planes, planes), start, stop)
+            along_write[first : first + self._planes] = np.moveaxis(block, self._write_axis, 0)
         return slab
+
+    def _stored_shape(self, planes: int) -> tuple[int, ...]:
+        """Return the shape of a block of so many planes, with the read axis first."""
+        shape = list(self.shape)
+        shape[self._write_axis] = planes
+        return (shape.pop(self._read_axis), *shape)
 
     def _read_piece(self, first: int, last: int, start: int, stop: int) -> np.ndarray:
         """Return slab [start, stop) of the block of planes [first, last), with the array's axes."""
-        shape = list(self.shape)
-        shape[self._write_axis] = last - first
+        _, *others = self._stored_shape(last - first)
         size_per_plane = int(np.prod(self.shape)) // self.shape[self._write_axis]
-        row = int(np.prod(shape)) // shape[self._read_axis]
+        row = math.prod(others)
         self._file.seek((first * size_per_plane + start * row) * self._dtype.itemsize)
         content = self._file.read((stop - start) * row * self._dtype.itemsize)
         piece = np.frombuffer(content, self._dtype)
-        shape.pop(self._read_axis)
-        return np.moveaxis(piece.reshape(stop - start, *shape), 0, self._read_axis)
+        return np.moveaxis(piece.reshape(stop - start, *others), 0, self._read_axis)

@@ -1,5 +1,6 @@
 """Which CTs lie at a path, and how to open one."""
 
+import re
 from pathlib import Path
 
 from tfkd.errors import GeometryError
@@ -9,12 +10,15 @@ from tfkd.volumes.nifti_slices import NiftiSlices
 
 __all__ = ["find_cts", "open_ct"]
 
+# A mask, or a label's probabilities beside it.
+_OF_A_MASK = re.compile(r"_mask(_p\d+_[\w.-]+)?\.nii(\.gz)?$")
+
 
 def find_cts(path: str | Path) -> list[Path]:
     """Return the CTs at a path, each a NIfTI file or the folder of a DICOM series.
 
-    A file is one CT. A folder is all its NIfTI files, but for those named `…_mask`; if it has none,
-    one DICOM series; if it has no files, what its subfolders are, in order of their names.
+    A file is one CT. A folder is all its NIfTI files, but for those that `tfkd predict` writes,
+    `…_mask` and `…_mask_p1_liver`; if it has none, one DICOM series; if it has no files, what its subfolders are, in order of their names.
 
     Args:
         path: A file, which need not exist, or a folder.
@@ -28,7 +32,7 @@ def find_cts(path: str | Path) -> list[Path]:
     entries = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
     files = [entry for entry in entries if entry.is_file()]
     volumes = [file for file in files if file.name.endswith((".nii", ".nii.gz"))]
-    masks = [file for file in volumes if file.name.endswith(("_mask.nii", "_mask.nii.gz"))]
+    masks = [file for file in volumes if _OF_A_MASK.search(file.name)]
     if volumes:
         found = [file for file in volumes if file not in masks]
     elif files:

@@ -61,7 +61,9 @@ def writing_dicom_seg(
 
     yield write
     if len(slices) != len(like):
-        raise ValueError(f"Case {like.case_id!r}: expected {len(like)} slices, got {len(slices)}.")
+        raise ValueError(
+            f"Case {like.case_id!r}: expected {len(like)} slices, received {len(slices)}."
+        )
     mask = np.stack(slices)
     if not mask.any():
         raise GeometryError(
@@ -88,7 +90,6 @@ def _highdicom() -> Any:
 def _segmentation(
     highdicom: Any, ct: DicomSlices, mask: np.ndarray, label_names: Sequence[str], model: str
 ) -> Any:
-    import pydicom
     from highdicom import seg
     from pydicom.sr.codedict import codes
 
@@ -116,7 +117,7 @@ def _segmentation(
     number_of = np.zeros(256, np.uint8)
     number_of[labels] = np.arange(1, len(labels) + 1)
     return seg.Segmentation(
-        source_images=[pydicom.dcmread(file, stop_before_pixels=True) for file in ct.files],
+        source_images=[_read_source(file) for file in ct.files],
         pixel_array=number_of[mask],
         segmentation_type=seg.SegmentationTypeValues.BINARY,
         segment_descriptions=segments,
@@ -130,3 +131,13 @@ def _segmentation(
         device_serial_number="none",
         series_description="tfkd segmentation",
     )
+
+
+def _read_source(path: Path) -> Any:
+    import pydicom
+
+    dataset = pydicom.dcmread(path, stop_before_pixels=True)
+    # Some scanners leave it empty, which highdicom refuses and the standard takes for ASCII.
+    if "SpecificCharacterSet" in dataset and not dataset.SpecificCharacterSet:
+        del dataset.SpecificCharacterSet
+    return dataset

@@ -174,8 +174,11 @@ def _write_header(file: Any, like: CTSlices, dtype: np.dtype, slope: float) -> C
     """Write all that comes before the voxels, and return their layout."""
     if like.origin is None:
         shape_xyz = (like.shape[2], like.shape[1], like.shape[0])
-        frame = CanonicalFrame(shape_xyz, like.affine)
-        image = new_image(_hollow(shape_xyz, dtype), like.affine)
+        affine = like.affine
+        if like.descending:  # so that the slices lie in the order in which they come
+            affine = affine @ [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, -1, len(like) - 1], [0, 0, 0, 1]]
+        frame = CanonicalFrame(shape_xyz, affine)
+        image = new_image(_hollow(shape_xyz, dtype), affine)
     else:
         shape = three_axes(like.origin.shape, f"Case {like.case_id!r}")
         frame = CanonicalFrame(shape, like.origin.affine)

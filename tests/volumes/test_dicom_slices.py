@@ -1,0 +1,179 @@
+"""DICOM series in: sorted by position, in HU, and refused where slices do not make a volume."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tfkd.errors import GeometryError
+from tfkd.volumes import DicomSlices, read_volume, writing_slices
+
+pytest.importorskip("pydicom", reason="the extra tfkd[dicom] is not installed")
+
+from tests.volumes.dicom_files import edit, write_series
+
+HU = np.random.default_rng(0).integers(-1024, 3000, (6, 5, 4)).astype(np.int16)
+
+
+def _stacked(slices: DicomSlices) -> np.ndarray:
+    array = np.empty(slices.shape, np.int16)
+    for z, plane in zip(slices.slice_indices, slices, strict=True):
+        array[z] = plane
+    return array
+
+
+def test_slices_are_sorted_by_position(tmp_path: Path) -> None:
+    write_series(tmp_path / "ct7", HU)
+    slices = DicomSlices(tmp_path / "ct7")
+    assert (slices.case_id, slices.shape, slices.descending) == ("ct7", (6, 5, 4), False)
+    assert slices.spacing_mm == pytest.approx((2.5, 0.8, 0.7))
+    np.testing.assert_array_equal(_stacked(slices), HU)
+    # LPS (-10, -20, -300) of the first voxel's centre is RAS (10, 20, -300).
+    expected = [[-0.7, 0, 0, 10], [0, -0.8, 0, 20], [0, 0, 2.5, -300], [0, 0, 0, 1]]
+    np.testing.assert_allclose(slices.affine, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("directions", "turned"),
+    [
+        ((-1, 0, 0, 0, -1, 0), HU[:, ::-1, ::-1]),  # prone
+        ((1, 0, 0, 0, -1, 0), HU[::-1, ::-1]),  # the normal points down
+        ((0, 1, 0, 1, 0, 0), HU[::-1].transpose(0, 2, 1)),
+    ],
+)
+def test_slices_in_other_directions(tmp_path: Path, directions, turned: np.ndarray) -> None:
+    write_series(tmp_path / "ct", HU, directions=directions)
+    slices = DicomSlices(tmp_path / "ct")
+    np.testing.assert_array_equal(_stacked(slices), turned)
+    corner = np.linalg.inv(slices.affine) @ (10, 20, -300, 1)
+    x, y, z = np.rint(corner[:3]).astype(int)
+    np.testing.assert_allclose(corner, np.rint(corner), atol=1e-6)
+    assert turned[z, y, x] == HU[0, 0, 0]
+
+
+def test_slope_and_intercept_give_rounded_hu(tmp_path: Path) -> None:
+    write_series(tmp_path / "ct", HU, RescaleSlope=0.5, RescaleIntercept=-100.2)
+    expected = np.rint((HU.astype(float) + 1024) * 0.5 - 100.2)
+    np.testing.assert_array_equal(_stacked(DicomSlices(tmp_path / "ct")), expected)
+
+
+def test_a_mask_is_written_beside_it(tmp_path: Path) -> None:
+    write_series(tmp_path / "ct", HU, directions=(1, 0, 0, 0, -1, 0))
+    slices = DicomSlices(tmp_path / "ct")
+    with writing_slices(tmp_path / "mask.nii.gz", slices) as write:
+        for plane in slices:
+            write((plane > 0).astype(np.uint8))
+    mask = read_volume(tmp_path / "mask.nii.gz", kind="mask")
+    np.testing.assert_array_equal(mask.array, _stacked(slices) > 0)
+    np.testing.assert_allclose(mask.affine, slices.affine, atol=1e-4)
+
+
+def test_files_that_are_no_ct_are_passed_over(tmp_path: Path) -> None:
+    paths = write_series(tmp_path / "ct", HU)
+    (tmp_path / "ct" / "README.txt").write_text("about the series")
+    edit(paths[0], Modality="SEG")
+    np.testing.assert_array_equal(_stacked(DicomSlices(tmp_path / "ct")), HU[1:])
+    for path in paths:
+        edit(path, Modality="MR")
+    with pytest.raises(GeometryError, match=r"Received DICOM files of \['MR'\]"):
+        DicomSlices(tmp_path / "ct")
+
+
+def test_one_slice_takes_its_thickness(tmp_path: Path) -> None:
+    (path,) = write_series(tmp_path / "ct", HU[:1])
+    assert DicomSlices(tmp_path / "ct").spacing_mm == pytest.approx((5.0, 0.8, 0.7))
+    edit(path, SliceThickness=None)
+    with pytest.raises(GeometryError, match=rf"slice thickness.*{path.name}"):
+        DicomSlices(tmp_path / "ct")
+
+
+def _drop(paths: list[Path]) -> None:
+    paths[3].unlink()
+
+
+def _duplicate(paths: list[Path]) -> None:
+    (paths[0].parent / "copy.dcm").write_bytes(paths[2].read_bytes())
+
+
+def _tilt(paths: list[Path]) -> None:
+    for index, path in enumerate(paths):
+        edit(path, ImagePositionPatient=[-10.0, -20.0 + 0.3 * index, -300.0 + 2.5 * index])
+
+
+def _other_series(paths: list[Path]) -> None:
+    edit(paths[1], SeriesInstanceUID="1.2.3")
+
+
+def _other_pixels(paths: list[Path]) -> None:
+    edit(paths[4], PixelSpacing=[0.9, 0.7])
+
+
+def _turned_slice(paths: list[Path]) -> None:
+    edit(paths[4], ImageOrientationPatient=[0, 1, 0, -1, 0, 0])
+
+
+def _sagittal(paths: list[Path]) -> None:
+    for index, path in enumerate(paths):
+        edit(
+            path,
+            ImageOrientationPatient=[0, 1, 0, 0, 0, -1],
+            ImagePositionPatient=[float(index), 0.0, 0.0],
+        )
+
+
+def _no_position(paths: list[Path]) -> None:
+    edit(paths[2], ImagePositionPatient=None)
+
+
+def _multi_frame(paths: list[Path]) -> None:
+    edit(paths[2], NumberOfFrames=2)
+
+
+def _nothing(paths: list[Path]) -> None:
+    for path in paths:
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_drop, r"every 2\.500 mm\. Received 5\.000 mm between 03_2\.dcm and 06_4\.dcm"),
+        (_duplicate, r"two at one position: (03_2|copy)\.dcm and (03_2|copy)\.dcm"),
+        (_tilt, r"Received 03_2\.dcm, 0\.60 mm beside 00_0\.dcm, as with a tilted gantry"),
+        (_other_series, r"one CT series\. Received 2, with so many files: .*'1\.2\.3': 1"),
+        (_other_pixels, r"one size, direction and pixel size.*06_4\.dcm: .*\[0\.9, 0\.7\] mm"),
+        (_turned_slice, r"one size, direction and pixel size.*06_4\.dcm"),
+        (_sagittal, r"expected axial slices"),
+        (_no_position, r"without \['ImagePositionPatient'\]: 03_2\.dcm"),
+        (_multi_frame, r"several slices in a file: 03_2\.dcm"),
+        (_nothing, "no DICOM file"),
+    ],
+)
+def test_what_is_no_volume_is_refused_at_once(tmp_path: Path, damage, message: str) -> None:
+    damage(write_series(tmp_path / "ct", HU))
+    with pytest.raises(GeometryError, match=rf"Case 'ct', folder .*{message}"):
+        DicomSlices(tmp_path / "ct")
+
+
+def test_unreadable_pixels_name_the_file(tmp_path: Path) -> None:
+    paths = write_series(tmp_path / "ct", HU)
+    paths[2].write_bytes(paths[2].read_bytes()[:-9])
+    with pytest.raises(GeometryError, match=r"Case 'ct', file .*03_2\.dcm: the pixels cannot"):
+        list(DicomSlices(tmp_path / "ct"))
+    edit(paths[0], RescaleSlope=None)
+    with pytest.raises(GeometryError, match=r"00_0\.dcm: expected grey values with a rescale"):
+        list(DicomSlices(tmp_path / "ct"))
+
+
+def test_without_pydicom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pydicom", None)
+    with pytest.raises(ImportError, match=r'pip install "tfkd\[dicom\]"'):
+        DicomSlices(tmp_path)
+
+
+def test_a_real_series(shared_data: Path) -> None:
+    slices = DicomSlices(shared_data / "dicom_ct3")
+    assert slices.shape == (3, 512, 512)
+    assert slices.spacing_mm == pytest.approx((1.0, 0.810547, 0.810547))
+    array = _stacked(slices)
+    assert (array.min(), array[:, 256, 256].min() > -1100) == (-3024, True)
