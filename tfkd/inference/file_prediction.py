@@ -3,8 +3,9 @@
 import re
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -81,8 +82,12 @@ def predict_file(
         else {}
     )
     voxels = np.zeros(256, np.int64)
-    # The mask's writer is entered first, so that its file appears after those of probabilities.
     with ExitStack() as stack:
+        predictions = stack.enter_context(
+            closing(predictor.predict_slices(ct, probabilities=probabilities, progress=progress))
+        )
+        first = next(predictions)  # a CT that cannot be read leaves not even a folder behind
+        # The mask's writer is entered first, so that its file appears after the probabilities.
         write_mask = stack.enter_context(mask_writer(out, ct))
         writers = [
             stack.enter_context(writing_slices(path, ct, np.int16, _PROBABILITY_STEP))
@@ -94,9 +99,7 @@ def predict_file(
             voxels[:] += np.bincount(labels.ravel(), minlength=256)
             write_mask(labels)
 
-        for prediction in predictor.predict_slices(
-            ct, probabilities=probabilities, progress=progress
-        ):
+        for prediction in chain([first], predictions):
             if kept is None:
                 finish(prediction.labels)
             else:

@@ -18,7 +18,8 @@ def find_cts(path: str | Path) -> list[Path]:
     """Return the CTs at a path, each a NIfTI file or the folder of a DICOM series.
 
     A file is one CT. A folder is all its NIfTI files, but for those that `tfkd predict` writes,
-    `…_mask` and `…_mask_p1_liver`; if it has none, one DICOM series; if it has no files, what its subfolders are, in order of their names.
+    `…_mask` and `…_mask_p1_liver`; if it has none, one DICOM series; if it has no files, what its
+    subfolders are, in order of their names.
 
     Args:
         path: A file, which need not exist, or a folder.
