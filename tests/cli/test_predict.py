@@ -96,6 +96,7 @@ def test_a_failed_ct_does_not_stop_the_others_and_is_tried_again(
     second = json.loads(summary.read_text())["cases"]
     assert [case["status"] for case in second] == ["done"] * 3
     assert second[0] == first[0]
+    assert _run("--config", masks / "config.toml") == 0  # with the list of CTs in it
     assert _run(*words, "--overwrite") == 0
     assert (masks / "ct0_mask.nii.gz").stat().st_mtime_ns > before
 

@@ -30,9 +30,10 @@ class LiteRTModel:
     It knows nothing of contracts; `Predictor` does. It may be called from several threads: a
     call waits until the one before it has ended, since an interpreter serves one at a time.
 
-    A single image is spread over all threads. Several are computed by an interpreter each, up to
-    `workers` at once, which share the threads; that takes two thirds of the time on two cores.
-    Those interpreters are made when they are first needed.
+    A single image is spread over all threads. Of several, each is computed on one thread by an
+    interpreter of its own, up to `workers` at once: as fast on two idle cores, and in two thirds of
+    the time where other work takes turns with it, since no thread waits for another after every
+    operator. Those interpreters are made when they are first needed.
 
     Args:
         path: the `.tflite` file; one signature, one input, one output, batch of 1.

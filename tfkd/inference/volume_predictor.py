@@ -119,7 +119,8 @@ class VolumePredictor:
             progress: called after each batch with (slices done, slices in all, case id).
 
         Returns:
-            The mask: uint8 labels, with the CT's shape, geometry, case id and file layout.
+            The mask after post-processing: uint8 labels, with the CT's shape, geometry, case id
+            and file layout.
 
         Raises:
             TypeError: not a `Volume`, or a volume of labels.
