@@ -5,12 +5,14 @@ import json
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.export.cards import evaluation_of, manifest_of
 from tfkd.errors import ContractError, ExportError
 from tfkd.export import to_litert, write_bundle
 from tfkd.inference import Contract, Predictor, contract_path
+from tfkd.inference.strict_json import encode_array
 
 FILES = {"student.tflite", "student.json", "MODEL_CARD.md"}
 NAMES = ("background", "liver", "tumour")
@@ -127,8 +129,9 @@ def test_a_damaged_model_is_not_bundled(exported, tmp_path):
     with pytest.raises(ContractError, match="SHA-256"):
         write_bundle(model, tmp_path / "b")
     record = json.loads(contract_path(exported).read_text())
-    # Another picture gives other logits.
-    record["window_hu"] = [value + 100 for value in record["window_hu"]]
+    height, width, _ = record["golden"]["shape"]
+    nobody = np.full((height, width), len(record["label_names"]), np.uint8)
+    record["golden"]["mask"] = encode_array(nobody)
     model.write_bytes(exported.read_bytes())
     contract_path(model).write_text(json.dumps(record))
     with pytest.raises(ContractError, match="golden slice"):
