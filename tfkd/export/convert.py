@@ -11,6 +11,7 @@ import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
 from tfkd.errors import ExportError
+from tfkd.export.quantization.quantization_aware import check_exportable, is_quantization_aware
 from tfkd.export.silence import silenced
 
 __all__ = ["CALIBRATED", "convert", "converting", "float_operators"]
@@ -36,7 +37,8 @@ def convert(student: keras.Model, quantization: str, calibration: np.ndarray | N
         student: one input (N, H, W, C) of fixed size, one output.
         quantization: one of `tfkd.inference.QUANTIZATIONS`; "int16x8" leaves operators that have
             no such kernel in floating point.
-        calibration: (n, H, W, C) float32, for "int8" and "int16x8" only.
+        calibration: (n, H, W, C) float32, for "int8" and "int16x8" only. Not used for a student of
+            `quantization_aware`, which has its ranges in it.
 
     Raises:
         ExportError: an operator has no LiteRT kernel (the message names it), or, for int8, can be
@@ -68,8 +70,12 @@ def converting(
         The converter; what the block prints is discarded.
 
     Raises:
-        ExportError: the block raised anything.
+        ExportError: the block raised anything, or a quantisation-aware student is to become
+            something else than int8, or has no ranges yet.
     """
+    if is_quantization_aware(student):
+        check_exportable(student, quantization)
+        calibration = None
     with silenced(), tempfile.TemporaryDirectory() as folder:
         _save_frozen(_in_float32(student), folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
@@ -133,7 +139,8 @@ def _configure(
     if quantization == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if quantization == "int8":
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        if calibration is not None:  # which the converter demands with these operators
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = tf.int8
         converter.inference_output_type = tf.int8
     if quantization == "int16x8":

@@ -15,6 +15,7 @@ from tfkd.errors import ContractError, ExportError
 from tfkd.export.calibration import select_slices
 from tfkd.export.convert import CALIBRATED, convert
 from tfkd.export.keras_logits import fixed_input_shape, keras_logits
+from tfkd.export.quantization.quantization_aware import is_quantization_aware
 from tfkd.export.synthetic import synthetic_slices
 from tfkd.export.verify import MIN_AGREEMENT, Comparison, check, compare
 from tfkd.inference import QUANTIZATIONS, Contract, GoldenSlice, LiteRTModel, contract_path
@@ -95,7 +96,7 @@ def to_litert(
             in all but "int8".
         calibration: preprocessed training slices: an array (n, H, W, C), or a dataset of batches
             (images, masks), of which up to `calibration_slices` are taken so that every class is
-            present. int8 and int16x8 need them.
+            present. int8 and int16x8 need them, but for a student of `quantization_aware`.
         spec: how a CT becomes the student's input, normally `data.spec`. None takes the default
             window at the student's size, which is right only if the student was trained so.
         label_names: index = label value, the background first. None names them "label_1", ….
@@ -116,7 +117,8 @@ def to_litert(
     """
     path = Path(path)
     shape, classes = fixed_input_shape(student), student.outputs[0].shape[-1]
-    _check_arguments(path, quantization, min_agreement, calibration)
+    _check_arguments(path, quantization, min_agreement)
+    _check_calibration(student, quantization, calibration)
     spec = _fitting_spec(spec, shape)
     names = _fitting_names(label_names, classes)
     if threshold is not None and (classes != 2 or not 0 < threshold < 1):
@@ -201,9 +203,7 @@ def write_checked(
     return ExportResult(path, contract, comparison)
 
 
-def _check_arguments(
-    path: Path, quantization: str, min_agreement: float | None, calibration: Any
-) -> None:
+def _check_arguments(path: Path, quantization: str, min_agreement: float | None) -> None:
     if path.suffix != ".tflite":
         raise ValueError(f"path: expected a name ending in .tflite, received {path}.")
     if quantization not in QUANTIZATIONS:
@@ -212,7 +212,10 @@ def _check_arguments(
         )
     if min_agreement is not None and not 0 <= min_agreement <= 1:
         raise ValueError(f"min_agreement: expected 0 to 1, received {min_agreement}.")
-    if quantization in CALIBRATED and calibration is None:
+
+
+def _check_calibration(student: keras.Model, quantization: str, calibration: Any) -> None:
+    if quantization in CALIBRATED and calibration is None and not is_quantization_aware(student):
         raise ValueError(
             f"calibration: {quantization} takes its ranges from preprocessed training slices, "
             "received none. Give an array of them or a dataset, such as "
