@@ -28,7 +28,9 @@ def figures(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> BenchRe
     steps: list[tuple[int, int, str]] = []
     with pytest.MonkeyPatch.context() as patch:
         # One process for the slices, whatever the machine has.
-        patch.setattr(importlib.import_module("tfkd.inference.bench"), "available_cores", lambda: 1)
+        for name in ("bench", "machine"):
+            module = importlib.import_module(f"tfkd.inference.{name}")
+            patch.setattr(module, "available_cores", lambda: 1)
         result = bench(archive, operators=True, progress=lambda *step: steps.append(step), **FEW)
     assert [step[0] for step in steps] == list(range(len(steps)))
     assert {step[1] for step in steps} == {len(steps) - 1}

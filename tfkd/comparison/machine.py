@@ -1,14 +1,12 @@
 """Where a row was made, in words that name no host."""
 
-import contextlib
-import os
 import platform
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from tfkd._version import __version__
+from tfkd.inference.machine import machine_words
 
 __all__ = ["circumstances"]
 
@@ -17,9 +15,7 @@ def circumstances() -> dict[str, Any]:
     """Machine, versions and date, for a row: times are compared on equal machines only."""
     import tensorflow as tf
 
-    words = f"{platform.system()} {platform.machine()}, {_cores()} CPU cores"
-    if model := _cpu_model():
-        words += f" ({model})"
+    words = machine_words()
     for gpu in tf.config.list_physical_devices("GPU"):
         details = tf.config.experimental.get_device_details(gpu)
         words += f", {details.get('device_name', 'GPU')}"
@@ -34,18 +30,3 @@ def circumstances() -> dict[str, Any]:
         "versions": versions,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # not on macOS or Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _cpu_model() -> str:
-    """Name of the CPU; empty where the system does not say it."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()

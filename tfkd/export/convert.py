@@ -13,6 +13,7 @@ from ai_edge_litert import schema_py_generated as schema
 from tfkd.errors import ExportError
 from tfkd.export.quantization.quantization_aware import check_exportable, is_quantization_aware
 from tfkd.export.silence import silenced
+from tfkd.models.precision import as_float32
 
 __all__ = ["CALIBRATED", "convert", "converting", "float_operators"]
 
@@ -77,7 +78,8 @@ def converting(
         check_exportable(student, quantization)
         calibration = None
     with silenced(), tempfile.TemporaryDirectory() as folder:
-        _save_frozen(_in_float32(student), folder)
+        # LiteRT has no kernels for a graph of float16 with casts.
+        _save_frozen(as_float32(student), folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         _configure(converter, quantization, calibration)
         try:
@@ -105,29 +107,6 @@ def _save_frozen(student: keras.Model, folder: str) -> None:
         return {OUTPUT_NAME: logits}
 
     tf.saved_model.save(tf.Module(), folder, signatures={"serving_default": serve})
-
-
-def _in_float32(student: keras.Model) -> keras.Model:
-    """Return the student, or a float32 clone if it computes in mixed precision.
-
-    LiteRT has no kernels for a graph of float16 with casts; the weights are float32 anyway.
-    """
-    if all(layer.compute_dtype == "float32" for layer in _all_layers(student)):
-        return student
-
-    def in_float32(layer: keras.layers.Layer) -> keras.layers.Layer:
-        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
-
-    clone = keras.models.clone_model(student, clone_function=in_float32, recursive=True)
-    clone.set_weights(student.get_weights())
-    return clone
-
-
-def _all_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    layers = []
-    for layer in model.layers:
-        layers.extend(_all_layers(layer) if isinstance(layer, keras.Model) else [layer])
-    return layers
 
 
 def _configure(

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from tfkd.inference import Contract, contract_path
-from tfkd.volumes import atomic_path
+from tfkd.export.model_pair import writing_model_pair
+from tfkd.inference import Contract
 
 __all__ = ["copy_model"]
 
@@ -20,8 +20,6 @@ def copy_model(source: Path, target: Path) -> None:
         ContractError: file or contract is missing, or they do not match.
     """
     contract = replace(Contract.load(source), file=target.name)
-    # The order of `to_litert`: whenever a crash comes, no model lies beside another's contract.
-    with atomic_path(contract_path(target)) as new_contract, atomic_path(target) as new_model:
+    with writing_model_pair(target) as (new_model, new_contract):
         new_model.write_bytes(source.read_bytes())
         contract.save(new_contract)
-        contract_path(target).unlink(missing_ok=True)

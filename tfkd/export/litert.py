@@ -15,11 +15,12 @@ from tfkd.errors import ContractError, ExportError
 from tfkd.export.calibration import select_slices
 from tfkd.export.convert import CALIBRATED, convert
 from tfkd.export.keras_logits import fixed_input_shape, keras_logits
+from tfkd.export.model_pair import writing_model_pair
 from tfkd.export.quantization.quantization_aware import is_quantization_aware
 from tfkd.export.synthetic import synthetic_slices
 from tfkd.export.verify import MIN_AGREEMENT, Comparison, check, compare
-from tfkd.inference import QUANTIZATIONS, Contract, GoldenSlice, LiteRTModel, contract_path
-from tfkd.volumes import PreprocessSpec, atomic_path, sha256_of, window
+from tfkd.inference import QUANTIZATIONS, Contract, GoldenSlice, LiteRTModel
+from tfkd.volumes import PreprocessSpec, sha256_of, window
 
 __all__ = ["ExportResult", "Quantization", "to_litert", "write_checked"]
 
@@ -175,9 +176,7 @@ def write_checked(
         ExportError: the file does not load or does not do what Keras does; nothing is written.
     """
     minimum = MIN_AGREEMENT[quantization] if min_agreement is None else min_agreement
-    # The inner file is renamed first, and the old contract is gone by then: whenever a crash comes,
-    # no model lies beside a contract that is not its own.
-    with atomic_path(contract_path(path)) as new_contract, atomic_path(path) as new_model:
+    with writing_model_pair(path) as (new_model, new_contract):
         new_model.write_bytes(content)
         runtime = _runtime(new_model, student.name)
         comparison = compare(keras_logits(student, 1), runtime, _evenly(slices), source)
@@ -199,7 +198,6 @@ def write_checked(
             threshold=threshold,
         )
         contract.save(new_contract)
-        contract_path(path).unlink(missing_ok=True)
     return ExportResult(path, contract, comparison)
 
 

@@ -1,6 +1,5 @@
 """Scores and costs of a student's files, each measured once, even over several runs."""
 
-import contextlib
 import hashlib
 import json
 import math
@@ -18,8 +17,8 @@ from tfkd.errors import ContractError
 from tfkd.export.keras_logits import keras_predictor
 from tfkd.export.mode_row import ModeRow
 from tfkd.inference import Predictor, VolumePredictor
-from tfkd.inference.bench import available_cores
 from tfkd.inference.bench_process import run_job
+from tfkd.inference.machine import available_cores, cpu_model
 from tfkd.models.fingerprint import fingerprint
 from tfkd.volumes import PreprocessSpec, atomic_path, sha256_of
 
@@ -80,7 +79,9 @@ class ModeMeasurements:
         self._cost = cost or (lambda file: file_cost(file, task.threads))
         said = [context, task.spec.to_dict(), list(task.label_names), task.threshold]
         self._context = hashlib.sha256(json.dumps(said).encode()).hexdigest()
-        self._machine = f"{task.threads or available_cores()} threads, {_processor()}"
+        self._machine = (
+            f"{task.threads or available_cores()} threads, {cpu_model() or platform.machine()}"
+        )
         self._noted = _read(path)
         self._keras: ModeRow | None = None
 
@@ -172,14 +173,6 @@ def _architecture(student: keras.Model) -> str:
     except (NotImplementedError, TypeError, ValueError):
         # A layer cannot say what it does: like no other, so that it is measured anew.
         return uuid.uuid4().hex
-
-
-def _processor() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _read(path: Path) -> dict[str, dict[str, dict[str, Any]]]:

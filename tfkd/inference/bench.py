@@ -1,8 +1,6 @@
 """What a bundle costs on this machine: time, memory, start, size."""
 
 import contextlib
-import os
-import platform
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,10 +11,11 @@ import numpy as np
 from tfkd.inference.bench_process import litert_benchmark_ms, run_job
 from tfkd.inference.bundle import open_bundle
 from tfkd.inference.contract import Contract
+from tfkd.inference.machine import available_cores, machine_words
 from tfkd.inference.operator_times import OperatorTime, time_operators
 from tfkd.volumes import Volume, canonical_affine, write_volume
 
-__all__ = ["BenchResult", "available_cores", "bench", "synthetic_ct"]
+__all__ = ["BenchResult", "bench", "synthetic_ct"]
 
 # Processes that are started for the cold start; their median is taken.
 _STARTS = 3
@@ -162,7 +161,7 @@ def bench(
         ram_volume_bytes=volume["peak_bytes"],
         litert_benchmark_ms=other_ms,
         operators=times,
-        machine=_machine(),
+        machine=machine_words(),
     )
 
 
@@ -194,26 +193,9 @@ def synthetic_ct(slices: int, size: int) -> Volume:
     return Volume(array, canonical_affine(spacing_mm), "synthetic")
 
 
-def available_cores() -> int:
-    """Number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS or Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _thread_counts(cores: int) -> list[int]:
     """1, 2, 4, … and all cores."""
     counts = [1]
     while 2 * counts[-1] <= cores:
         counts.append(2 * counts[-1])
     return sorted({*counts, cores})
-
-
-def _machine() -> str:
-    """System and processor, in words that name no host."""
-    words = f"{platform.system()} {platform.machine()}, {available_cores()} CPU cores"
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
-            if line.startswith("model name"):
-                return f"{words} ({line.partition(':')[2].strip()})"
-    return words

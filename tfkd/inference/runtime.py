@@ -1,7 +1,6 @@
 """A LiteRT file behind plain float32 arrays."""
 
 import math
-import os
 import queue
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tfkd.errors import ContractError
+from tfkd.inference.machine import available_cores
 from tfkd.inference.model_tensor import ModelTensor
 
 __all__ = ["LiteRTModel"]
@@ -56,7 +56,7 @@ class LiteRTModel:
         if threads is not None and threads < 1:
             raise ValueError(f"threads: expected None or at least 1, received {threads}.")
         self._path = Path(path)
-        self._threads = threads or _available_cores()
+        self._threads = threads or available_cores()
         # Kept, and not mapped: on some systems a mapped file cannot be replaced or removed.
         self._content = self._path.read_bytes()
         self._single = _load(self._content, self._path, self._threads)
@@ -130,12 +130,6 @@ class LiteRTModel:
             return stored
         steps = stored.astype(np.float32) - np.float32(self.output.zero_point)
         return steps * np.float32(self.output.scale)
-
-
-def _available_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # not on macOS or Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _load(content: bytes, path: Path, threads: int) -> Any:

@@ -1,11 +1,10 @@
 """A volume in a temporary file, written along one axis and read along another."""
 
 import math
-import tempfile
-from types import TracebackType
-from typing import Self
 
 import numpy as np
+
+from tfkd.volumes.temporary_array import TemporaryArray
 
 __all__ = ["AxisSpool"]
 
@@ -14,7 +13,7 @@ __all__ = ["AxisSpool"]
 _BLOCK_BYTES = 32 * 2**20
 
 
-class AxisSpool:
+class AxisSpool(TemporaryArray):
     """A 3-D array on disk which turns its axes in bounded memory.
 
     It is written plane by plane along `write_axis` and then read in slabs along `read_axis`. Blocks
@@ -30,6 +29,7 @@ class AxisSpool:
     def __init__(
         self, shape: tuple[int, int, int], dtype: np.dtype, write_axis: int, read_axis: int
     ) -> None:
+        super().__init__()
         self.shape = shape
         self._dtype = np.dtype(dtype)
         self._write_axis, self._read_axis = write_axis, read_axis
@@ -37,21 +37,6 @@ class AxisSpool:
         self._planes = max(1, _BLOCK_BYTES // max(1, plane_bytes))  # of one block
         self._block: np.ndarray | None = None
         self._written = 0
-        # The system removes the file with the handle.
-        self._file = tempfile.TemporaryFile(prefix="tfkd-")  # noqa: SIM115
-
-    def __enter__(self) -> Self:
-        """Return the spool, whose file is removed after the block."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Remove the file."""
-        self._file.close()
 
     def append(self, plane: np.ndarray) -> None:
         """Write the next plane: the array's shape without `write_axis`."""

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from tfkd.volumes.grid import Grid
 from tfkd.volumes.volume import FileGeometry, Volume
 
 __all__ = ["CTSlices", "VolumeSlices"]
 
 
-class CTSlices(ABC):
+class CTSlices(Grid, ABC):
     """The axial slices of one CT in the canonical frame, in the order in which they are stored.
 
     Attributes:
@@ -23,7 +24,6 @@ class CTSlices(ABC):
 
     case_id: str
     shape: tuple[int, int, int]
-    affine: np.ndarray
     origin: FileGeometry | None
     descending: bool
 
@@ -43,17 +43,6 @@ class CTSlices(ABC):
     def slice_indices(self) -> range:
         """Positions along z in the order of the iteration."""
         return range(len(self))[:: -1 if self.descending else 1]
-
-    @property
-    def spacing_mm(self) -> tuple[float, float, float]:
-        """Distance of neighbouring voxels along (z, y, x), in millimetres."""
-        x, y, z = np.linalg.norm(self.affine[:3, :3], axis=0)
-        return float(z), float(y), float(x)
-
-    @property
-    def voxel_volume_ml(self) -> float:
-        """Volume of one voxel in millilitres."""
-        return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
 
 
 class VolumeSlices(CTSlices):

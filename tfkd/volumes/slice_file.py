@@ -1,15 +1,13 @@
 """A stack of slices in a temporary file."""
 
-import tempfile
-from types import TracebackType
-from typing import Self
-
 import numpy as np
+
+from tfkd.volumes.temporary_array import TemporaryArray
 
 __all__ = ["SliceFile"]
 
 
-class SliceFile:
+class SliceFile(TemporaryArray):
     """A (Z, Y, X) array on disk, of which single slices are read and written.
 
     It stands in for an array where code takes `array[z]`, `array[z] = slice` and `array.shape`.
@@ -21,25 +19,11 @@ class SliceFile:
     """
 
     def __init__(self, shape: tuple[int, int, int], dtype: type = np.uint8) -> None:
+        super().__init__()
         self.shape = shape
         self.dtype = np.dtype(dtype)
         self._bytes = shape[1] * shape[2] * self.dtype.itemsize
-        # The system removes the file with the handle.
-        self._file = tempfile.TemporaryFile(prefix="tfkd-")  # noqa: SIM115
         self._file.truncate(shape[0] * self._bytes)
-
-    def __enter__(self) -> Self:
-        """Return the array, whose file is removed after the block."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Remove the file."""
-        self._file.close()
 
     def __len__(self) -> int:
         """Number of slices."""

@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 
 from tfkd.errors import GeometryError
+from tfkd.volumes.grid import Grid
 
 __all__ = ["IGNORE_LABEL", "FileGeometry", "Volume", "canonical_affine"]
 
@@ -39,7 +40,7 @@ class FileGeometry:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Volume:
+class Volume(Grid):
     """Voxels of one case in the canonical frame.
 
     The axes are (z, y, x), called LPS+: x grows to the patient's Left, y to Posterior, z to
@@ -97,17 +98,6 @@ class Volume:
     def orientation(self) -> str:
         """Where x, y and z grow to: always `"LPS"`."""
         return "LPS"
-
-    @property
-    def spacing_mm(self) -> tuple[float, float, float]:
-        """Distance of neighbouring voxels along (z, y, x), in millimetres."""
-        x, y, z = np.linalg.norm(self.affine[:3, :3], axis=0)
-        return float(z), float(y), float(x)
-
-    @property
-    def voxel_volume_ml(self) -> float:
-        """Volume of one voxel in millilitres."""
-        return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
 
     def with_array(self, array: np.ndarray) -> "Volume":
         """Return `array` as a volume of this one's case and geometry, such as the mask of a CT.
