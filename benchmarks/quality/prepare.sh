@@ -10,7 +10,15 @@ records() { # source, name, size, further options
   [ -d "$records/$2" ] || tfkd prepare "$1" "$records/$2" --size "$3" "$3" --validation 0 "${@:4}"
 }
 
-records "$data/Dataset901_AbdomenCT" abdomen128 128 --test-cases abd_007 abd_028 abd_031
+# CT without masks of the eight organs: the training patients of lits17, whose HU lie in [-40, 160].
+unlabelled=runs/abdomen_unlabelled
+mkdir -p $unlabelled
+for patient in 0 3 4 5 8 10 11 12 14 15 18 22 30 32 34 41 42 43 47; do
+  cp -n "$data/lits17/volume-$patient.nii.gz" $unlabelled
+done
+with_unlabelled=(--window -40 160 --unlabelled $unlabelled)
+
+records "$data/Dataset901_AbdomenCT" abdomen128_u 128 --test-cases abd_007 abd_028 abd_031 "${with_unlabelled[@]}"
 # The training patients alone: what is chosen by trying is chosen on two of them.
 dev=runs/abdomen_dev
 mkdir -p $dev/imagesTr $dev/labelsTr
@@ -20,6 +28,7 @@ for patient in 005 006 009 010 021 027 030; do
   cp -n "$data/Dataset901_AbdomenCT/labelsTr/abd_$patient.nii.gz" $dev/labelsTr
 done
 records $dev abdomen128_dev 128 --test-cases abd_009 abd_027
+records $dev abdomen128_dev_u 128 --test-cases abd_009 abd_027 "${with_unlabelled[@]}"
 
 records "$data/lits17" lits128 128 --test-cases 7 9 16 23 29 35
 

@@ -197,6 +197,7 @@ def test_every_option_at_once(records: Path, tmp_path: Path) -> None:
     [
         (["--ema", "1"], "momentum between 0 and 1, received 1.0"),
         (["--early-stopping", "0"], "at least 1 epoch, received 0"),
+        (["--dice-share", "1.5"], "expected at least 0, and 0 to 1, received 2.0 and 1.5"),
         (["--checkpoint-minutes", "-1"], "at least 0, received -1.0"),
     ],
 )

@@ -61,6 +61,8 @@ def _with(part: str, name: str, **settings: Any) -> dict[str, Any]:
         (_with("methods", "kd", unlabelled_share=0.5), TAUGHT),
         (_with("methods", "kd", unlabelled_share=0.0), set()),
         (_with("teachers", "big", seed=1), {TEACHER} | TAUGHT),
+        (_with("students", "small", dice_squares=True), PLAIN | TAUGHT),
+        (_with("students", "small", focal_gamma=2.0, dice_share=0.5), set()),  # the defaults
         (_with("methods", "kd", ramp_epochs=2), TAUGHT),
         (_with("methods", "kd", revision=1), TAUGHT),
         (_with("methods", "kd", cache_teacher=False), TAUGHT),

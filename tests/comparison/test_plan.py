@@ -96,6 +96,8 @@ def test_methods(write: Callable[..., Path]) -> None:
         ("epochs = 9", "epochs = 0.5", ["[teachers.raunet] epochs", "a whole number", "0.5"]),
         ("epochs = 9", "epochs = 0", ["[teachers.raunet] epochs", "a positive number"]),
         ("epochs = 9", "ema = 2.0", ["[teachers.raunet] ema", "between 0 and 1", "2.0"]),
+        ("epochs = 9", "dice_share = 2.0", ["[teachers.raunet] dice_share", "0 to 1", "2.0"]),
+        ("epochs = 9", "focal_gamma = -1.0", ["[teachers.raunet] focal_gamma", "at least 0"]),
         ("seeds = [3, 4]", "seeds = [3, 3]", ["seeds", "different"]),
         ('teacher = "raunet"', 'teacher = "ranet"', ["[methods.ours] teacher", "raunet"]),
         ("[methods.each]", "[methods.plain]", ["[methods.plain]", "always there"]),

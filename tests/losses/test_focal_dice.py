@@ -28,6 +28,14 @@ def test_dice_closed_form():
     np.testing.assert_allclose(values, [0.4], rtol=1e-6)
 
 
+def test_dice_with_squares_closed_form():
+    """The same image: Σp² = 4·¼ = 1, so 1 − (2·1 + 1)/(1 + 2 + 1) = 0.25."""
+    labels = np.array([[[0, 0], [1, 1]]])
+    logits = np.zeros((1, 2, 2, 2), "float32")
+    values = focal_dice_loss(labels, logits, dice_share=1.0, dice_squares=True)
+    np.testing.assert_allclose(values, [0.25], rtol=1e-6)
+
+
 def test_gamma_zero_is_cross_entropy(labels):
     logits = np.random.default_rng(1).normal(size=(2, 8, 8, 3)).astype("float32")
     expected = keras.ops.mean(
@@ -129,8 +137,9 @@ def test_gradient_is_finite_where_the_network_is_certain(labels):
 
 def test_class_is_the_mean_and_round_trips(labels):
     logits = np.random.default_rng(1).normal(size=(2, 8, 8, 3)).astype("float32")
-    loss = FocalDice(gamma=1.5, dice_share=0.3, smooth=2.0)
-    expected = np.mean(focal_dice_loss(labels, logits, gamma=1.5, dice_share=0.3, smooth=2.0))
+    settings = {"gamma": 1.5, "dice_share": 0.3, "dice_squares": True, "smooth": 2.0}
+    loss = FocalDice(**settings)
+    expected = np.mean(focal_dice_loss(labels, logits, **settings))
     np.testing.assert_allclose(loss(labels, logits), expected, rtol=1e-6)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
     assert again.get_config() == loss.get_config()

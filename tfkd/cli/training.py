@@ -68,6 +68,14 @@ class TrainingConfig(DependentDefaults):
         f"Adam's learning rate, falling along a cosine{_BY_PROTOCOL}",
         default=WHOLE_VOLUME.learning_rate,
     )
+    focal_gamma: float = option(
+        "focusing exponent of the loss on the labels; 0 is the cross entropy", default=2.0
+    )
+    dice_share: float = option("share of Dice in the loss on the labels, 0 to 1", default=0.5)
+    dice_squares: bool = option(
+        "square probabilities below the fraction of that Dice, which finds small organs sooner",
+        default=False,
+    )
     augment: bool = option("vary slices at random", default=True)
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = option(
         "what the trained network computes in; it is saved in float32", default="float32"
@@ -189,6 +197,11 @@ def _check_settings(config: TrainingConfig, replicas: int) -> None:
         )
     if config.ema is not None and not 0 < config.ema < 1:
         raise ConfigError(f"ema: expected a momentum between 0 and 1, received {config.ema}.")
+    if config.focal_gamma < 0 or not 0 <= config.dice_share <= 1:
+        raise ConfigError(
+            "focal_gamma and dice_share: expected at least 0, and 0 to 1, received "
+            f"{config.focal_gamma} and {config.dice_share}."
+        )
     if config.early_stopping is not None and config.early_stopping < 1:
         raise ConfigError(
             f"early_stopping: expected at least 1 epoch, received {config.early_stopping}."
@@ -292,7 +305,15 @@ def fit(
         record = RunRecord(out, command, config, data, teachers or {}, position)
         write_config(config, command, config_path(out))
         training.compile_for_training(
-            trained, data, config.epochs, config.learning_rate, ema=config.ema, xla=config.xla
+            trained,
+            data,
+            config.epochs,
+            config.learning_rate,
+            ema=config.ema,
+            xla=config.xla,
+            gamma=config.focal_gamma,
+            dice_share=config.dice_share,
+            dice_squares=config.dice_squares,
         )
         best = BestStudent(out, kept, patience=config.early_stopping)
         shared = _shared(trained, data, config)

@@ -16,7 +16,7 @@ _HOW = ("xla", "checkpoint_minutes")
 
 # A setting that is added here later is left out of an identity at its default value, so that the
 # rows that were made before it keep theirs.
-_ADDED_LATER: tuple[str, ...] = ()
+_ADDED_LATER = ("focal_gamma", "dice_share", "dice_squares")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,9 @@ class Settings:
         steps_per_epoch: Steps of an epoch; about one look at every slice for None.
         batch_size: Slices per step.
         learning_rate: Adam's learning rate, falling along a cosine.
+        focal_gamma: Focusing exponent of the loss on the labels, see `tfkd.losses.FocalDice`.
+        dice_share: Share of its Dice term.
+        dice_squares: Whether its Dice term squares probabilities in the denominator.
         augment: Whether slices are varied at random.
         precision: What the network computes in while it is trained.
         ema: Momentum of a moving average of the weights, which is kept in their place.
@@ -45,6 +48,9 @@ class Settings:
     steps_per_epoch: int | None = None
     batch_size: int = WHOLE_VOLUME.batch_size
     learning_rate: float = WHOLE_VOLUME.learning_rate
+    focal_gamma: float = 2.0
+    dice_share: float = 0.5
+    dice_squares: bool = False
     augment: bool = True
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     ema: float | None = None
@@ -80,6 +86,12 @@ class Settings:
             raise PlanError(
                 f"{where} ema: expected a number between 0 and 1. Received {settings.ema}."
             )
+        if settings.focal_gamma < 0:
+            raise PlanError(
+                f"{where} focal_gamma: expected at least 0. Received {settings.focal_gamma}."
+            )
+        if not 0 <= settings.dice_share <= 1:
+            raise PlanError(f"{where} dice_share: expected 0 to 1. Received {settings.dice_share}.")
         if settings.checkpoint_minutes < 0:
             raise PlanError(f"{where} checkpoint_minutes: expected at least 0.")
         return settings

@@ -128,6 +128,9 @@ class Trainer:
             settings.learning_rate,
             ema=settings.ema,
             xla=settings.xla,
+            gamma=settings.focal_gamma,
+            dice_share=settings.dice_share,
+            dice_squares=settings.dice_squares,
         )
         network, facts = self._fit(job, folder, distiller, data)
         _write_json(folder / _TRAINING_NAME, facts | taught_by)

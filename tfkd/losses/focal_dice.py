@@ -19,6 +19,7 @@ def focal_dice_loss(
     *,
     gamma: float = 2.0,
     dice_share: float = 0.5,
+    dice_squares: bool = False,
     smooth: float = 1.0,
 ) -> Any:
     r"""Focal loss and soft Dice loss, mixed.
@@ -48,6 +49,9 @@ def focal_dice_loss(
             the example or pixel out of both terms.
         gamma: Focusing exponent γ ≥ 0; 0 is the cross entropy.
         dice_share: Share s of the Dice term, 0 … 1.
+        dice_squares: Whether the denominator of the Dice term has $\sum p_k^2 + \sum g_k$, as V-Net
+            has it, instead of $\sum p_k + \sum g_k$. A class that the network hardly sees yet then
+            costs less for being looked for.
         smooth: ε > 0, in pixels.
 
     Returns:
@@ -67,7 +71,7 @@ def focal_dice_loss(
         3DV 2016; their mixture as in Qin et al., IEEE TMI 40(12), 2021.
     """
     focal, pixel_weight, labelled, overlap, size = _of_replica(
-        labels, logits, sample_weight, float(gamma)
+        labels, logits, sample_weight, float(gamma), dice_squares
     )
     # The batch is the global one: the loss must not depend on how many devices share it.
     overlap, size = sum_over_replicas(overlap), sum_over_replicas(size)
@@ -76,12 +80,14 @@ def focal_dice_loss(
     return values / _labelled_share(labelled)
 
 
-def _sums(labels: Any, logits: Any, sample_weight: Any, gamma: float) -> tuple[Any, ...]:
+def _sums(
+    labels: Any, logits: Any, sample_weight: Any, gamma: float, dice_squares: bool
+) -> tuple[Any, ...]:
     """What the pixels of this replica add to the loss.
 
     Returns:
         Per example (N,): the focal term, the mean weight and the mean share of the pixels with a
-        label. Per foreground class (K − 1,), over the pixels: Σ p·g and Σ (p + g).
+        label. Per foreground class (K − 1,), over the pixels: Σ p·g and Σ (p + g), or Σ (p² + g).
     """
     logits = ops.cast(logits, "float32")
     truth = one_hot_labels(labels, logits.shape[-1])
@@ -96,7 +102,8 @@ def _sums(labels: Any, logits: Any, sample_weight: Any, gamma: float) -> tuple[A
         given = _as_pixel_weight(sample_weight)
         weight, focal = weight * given, focal * given
     overlap = ops.einsum("nhw,nhwk,nhwk->k", weight, probability, truth)[1:]
-    size = ops.einsum("nhw,nhwk->k", weight, probability + truth)[1:]
+    found = ops.square(probability) if dice_squares else probability
+    size = ops.einsum("nhw,nhwk->k", weight, found + truth)[1:]
     focal, weight, labelled = (ops.mean(one, axis=(1, 2)) for one in (focal, weight, labelled))
     return focal, weight, labelled, overlap, size
 
@@ -129,6 +136,7 @@ class FocalDice(keras.losses.Loss):
     Args:
         gamma: Focusing exponent γ ≥ 0.
         dice_share: Share of the Dice term, 0 … 1.
+        dice_squares: Whether probabilities are squared in the denominator of the Dice term.
         smooth: Smoothing ε of the Dice term, in pixels.
         name: Name of the loss.
     """
@@ -137,6 +145,7 @@ class FocalDice(keras.losses.Loss):
         self,
         gamma: float = 2.0,
         dice_share: float = 0.5,
+        dice_squares: bool = False,
         smooth: float = 1.0,
         name: str = "focal_dice",
     ) -> None:
@@ -148,6 +157,7 @@ class FocalDice(keras.losses.Loss):
         super().__init__(name=name)
         self.gamma = gamma
         self.dice_share = dice_share
+        self.dice_squares = dice_squares
         self.smooth = smooth
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
@@ -165,6 +175,7 @@ class FocalDice(keras.losses.Loss):
             sample_weight,
             gamma=self.gamma,
             dice_share=self.dice_share,
+            dice_squares=self.dice_squares,
             smooth=self.smooth,
         )
 
@@ -173,6 +184,7 @@ class FocalDice(keras.losses.Loss):
         return {
             "gamma": self.gamma,
             "dice_share": self.dice_share,
+            "dice_squares": self.dice_squares,
             "smooth": self.smooth,
             "name": self.name,
         }

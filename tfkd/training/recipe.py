@@ -1,6 +1,6 @@
 """The optimizer, schedule, loss and metric of every training, and the network that it ends with."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import keras
@@ -18,6 +18,7 @@ def compile_for_training(
     *,
     ema: float | None = None,
     xla: bool = False,
+    **loss: Any,
 ) -> None:
     """Compiles with Adam, a cosine schedule over the whole training, FocalDice and SliceDice.
 
@@ -29,6 +30,7 @@ def compile_for_training(
             records' protocol says, a thousandth or less.
         ema: Momentum of a moving average of the weights; None for no average.
         xla: Whether XLA compiles the whole step.
+        **loss: Arguments of `FocalDice`.
     """
     import keras
 
@@ -42,7 +44,7 @@ def compile_for_training(
     with trained.distribute_strategy.scope():
         trained.compile(
             optimizer=keras.optimizers.Adam(schedule, **averaging),
-            loss=FocalDice(),
+            loss=FocalDice(**loss),
             metrics=[SliceDice(data.num_classes)],
             jit_compile=xla,
         )
