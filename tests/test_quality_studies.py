@@ -19,7 +19,7 @@ def test_plan(path):
     plan = read_plan(path)
     plan.check()
     assert len(plan.seeds) >= 3
-    assert plan.methods
+    assert plan.methods or len(plan.students) > 1  # or compares what students learn without one
 
 
 def test_every_plan_is_in_the_readme():

@@ -36,14 +36,14 @@ def form(*layers: str | tuple[str, str], **settings: Any) -> dict[str, Any]:
 PAPER = {"masks": "nearest", "centering": "none", "pairs": "background"}
 
 plan = Plan(
-    records="../../../runs/records/abdomen128_dev",
+    records="../../../runs/records/abdomen128_dev_u",
     seeds=(0, 1, 2),
     export="none",
-    training={"epochs": 8, "steps_per_epoch": 100, "batch_size": 8, "learning_rate": 5e-3},
+    training={"epochs": 8, "steps_per_epoch": 100, "batch_size": 8, "dice_squares": True},
     teachers={
         "raunet": {"network": "RAUNet", "width": 0.5, "epochs": 30, "learning_rate": 3e-3},
     },
-    students={"espnet": {"network": "ESPNet", "width": 0.25}},
+    students={"espnet": {"network": "ESPNet", "width": 0.25, "learning_rate": 5e-3}},
     methods={
         # One step from the published form to the default one after the other ...
         "paper": form(**PAPER),

@@ -40,21 +40,21 @@ def weighted(
 
 
 plan = Plan(
-    records="../../../runs/records/abdomen128_dev",
+    records="../../../runs/records/abdomen128_dev_u",
     seeds=(0, 1, 2),
     export="none",
-    training={"epochs": 8, "steps_per_epoch": 100, "batch_size": 8, "learning_rate": 5e-3},
+    training={"epochs": 8, "steps_per_epoch": 100, "batch_size": 8, "dice_squares": True},
     teachers={
         "raunet": {"network": "RAUNet", "width": 0.5, "epochs": 30, "learning_rate": 3e-3},
     },
-    students={"espnet": {"network": "ESPNet", "width": 0.25}},
+    students={"espnet": {"network": "ESPNet", "width": 0.25, "learning_rate": 5e-3}},
     methods={
-        "labels_2": {"losses": [{"loss": LabelOverlap, "weight": 2.0}]},
         "overlap_2_regions_2": weighted(2.0, 2.0),
-        "overlap_4_regions_4": weighted(4.0, 4.0),
-        "overlap_4": weighted(4.0),
-        "overlap_8_regions_4": weighted(8.0, 4.0),
-        "map_1_at_temperature_1": weighted(prediction_map=1.0),
+        "overlap_2_regions_2_unlabelled": {**weighted(2.0, 2.0), "unlabelled_share": 0.5},
+        "labels_2": {"losses": [{"loss": LabelOverlap, "weight": 2.0}]},
+        "overlap_2": weighted(2.0),
+        "regions_2": weighted(regions=2.0),
+        "map_0.1": weighted(prediction_map=0.1),
         "kd_0.1": {"preset": "kd", "weight": 0.1},
         "cwd_0.3": {"preset": "cwd", "weight": 0.3},
     },
