@@ -2,6 +2,9 @@
 
 Times are medians in milliseconds, peaks of memory in MiB. A class may name `references`: each of
 its other figures is then shown as a multiple of them (times) or beside the difference (memory).
+
+Two are programs with options of their own: `python -m benchmarks edge --help`, an exported file
+against other runtimes, and `python -m benchmarks volume --help`, a CT to its mask.
 """
 
 import argparse
@@ -10,6 +13,7 @@ import inspect
 import itertools
 import os
 import statistics
+import sys
 import time
 from typing import Any
 
@@ -18,6 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 from benchmarks.peak import peak_mib
 
 MODULES = ("volumes", "losses", "distiller", "training", "memory")
+PROGRAMS = {"edge": "benchmarks.edge.program", "volume": "benchmarks.edge.volume"}
 
 
 def run(benchmark: type, repeats: int, quick: bool) -> None:
@@ -91,6 +96,10 @@ def _print(name: str, figure: str, comparisons: list[str]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments and arguments[0] in PROGRAMS:
+        importlib.import_module(PROGRAMS[arguments[0]]).main(arguments[1:])
+        return
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("modules", nargs="*", choices=[*MODULES, []], help="which; all by default")
     parser.add_argument("--quick", action="store_true", help="once, with the smallest parameters")

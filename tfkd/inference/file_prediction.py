@@ -81,7 +81,7 @@ def predict_file(
         if probabilities
         else {}
     )
-    voxels = np.zeros(256, np.int64)
+    voxels = np.zeros(len(names), np.int64)
     with ExitStack() as stack:
         predictions = stack.enter_context(
             closing(predictor.predict_slices(ct, probabilities=probabilities, progress=progress))
@@ -96,7 +96,9 @@ def predict_file(
         kept = stack.enter_context(SliceFile(ct.shape)) if predictor.postprocessing else None
 
         def finish(labels: np.ndarray) -> None:
-            voxels[:] += np.bincount(labels.ravel(), minlength=256)
+            # A few labels one by one take a third of the time of `bincount`.
+            for label in range(1, len(names)):
+                voxels[label] += np.count_nonzero(labels == label)
             write_mask(labels)
 
         for prediction in chain([first], predictions):
