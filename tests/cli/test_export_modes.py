@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,13 @@ import pytest
 from tfkd.cli import export_modes
 from tfkd.cli.export import Config
 from tfkd.cli.export_modes import mode_table, volumes_to_score
+from tfkd.cli.export_scores import WholeVolumeDice
 from tfkd.cli.main import main
 from tfkd.errors import ExportError, RecordError
-from tfkd.export import mode_measurements
+from tfkd.export import dice_budget, mode_measurements
 from tfkd.export.mode_row import ModeRow
 from tfkd.inference import Contract, Predictor
 from tfkd.records import Manifest
-from tfkd.report import evaluate
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +28,11 @@ def _no_timing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def words(models: Path, records: Path, out: Path, *more: str) -> list[str]:
     return ["export", str(models / "fitting.keras"), str(out), "-r", str(records), *more]
+
+
+def dice_is(monkeypatch: pytest.MonkeyPatch, dice: Callable[[str], float]) -> None:
+    """Sets the Dice of each number format."""
+    monkeypatch.setattr(WholeVolumeDice, "__call__", lambda _, __, name: {"liver": dice(name)})
 
 
 def test_the_smallest_file_within_the_budget(
@@ -69,15 +75,16 @@ def test_no_measurement_is_lost_or_made_twice(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     scored = []
+    score = WholeVolumeDice.__call__
 
-    def counted(*arguments, **options):
-        scored.append(arguments[2].name)
-        return evaluate(*arguments, **options)
+    def counted(self, predictor, name):
+        scored.append(name)
+        return score(self, predictor, name)
 
     def refuse(*_, **__):
         raise ExportError("no kernel")
 
-    monkeypatch.setattr("tfkd.report.evaluate", counted)
+    monkeypatch.setattr(WholeVolumeDice, "__call__", counted)
     out = tmp_path / "s.tflite"
     command = words(models, records, out, "--all-modes", "--modes", "float32", "-q", "float32")
     with monkeypatch.context() as broken:
@@ -96,15 +103,66 @@ def test_no_measurement_is_lost_or_made_twice(
 def test_no_file_within_the_budget(
     models: Path, records: Path, tmp_path: Path, fail, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def poor(manifest, cases):
-        return lambda predictor, name: {"liver": 0.9 if name == "Keras" else 0.8}
-
-    monkeypatch.setattr(export_modes, "_score", poor)
+    dice_is(monkeypatch, lambda name: 0.9 if name == "Keras" else 0.8)
     out = tmp_path / "s.tflite"
     command = words(models, records, out, "--max-dice-drop", "0.5", "--modes", "float32")
     fail(command, "float32 loses least, 10.00", "s_modes/modes.csv", "Allow more points")
     assert not out.exists()
     assert (tmp_path / "s_modes" / "modes.csv").is_file()
+
+
+@pytest.fixture
+def no_mixed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No operator of int8 can be left in floating point."""
+
+    def refuse(*_):
+        raise ExportError("no ranking today")
+
+    monkeypatch.setattr(dice_budget, "MixedInt8", refuse)
+
+
+def test_trained_on_where_int8_loses_too_much(
+    models: Path,
+    records: Path,
+    tmp_path: Path,
+    no_mixed: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    dice_is(monkeypatch, lambda name: 0.5 if name == "int8" else 0.9)
+    student = (models / "fitting.keras").read_bytes()
+    out = tmp_path / "s.tflite"
+    command = words(models, records, out, "--max-dice-drop", "1", "--modes", "int8")
+    assert main([*command, "--qat-epochs", "2", "--seed", "3"]) == 0
+    assert (models / "fitting.keras").read_bytes() == student
+    said = capsys.readouterr()
+    done = "2 epochs of 3 steps on the training split"
+    assert done in said.out
+    assert "training for int8: 6/6 loss" in said.err
+    folder = tmp_path / "s_modes"
+    with open(folder / "modes.csv", newline="") as file:
+        rows = {row["mode"]: row for row in csv.DictReader(file)}
+    assert set(rows) == {"Keras", "int8", "int8_fine_tuned"}
+    assert done in rows["int8_fine_tuned"]["note"]
+    assert "seed 3" in rows["int8_fine_tuned"]["note"]
+    assert out.read_bytes() == (folder / "int8_fine_tuned.tflite").read_bytes()
+    assert out.read_bytes() != (folder / "int8.tflite").read_bytes()
+    contract = Contract.load(out)
+    assert (contract.quantization, contract.input.dtype) == ("int8", "int8")
+    assert Predictor(out).check() == 1.0
+    reason = json.loads((folder / "modes.json").read_text("utf-8"))["reason"]
+    assert reason.startswith("int8_fine_tuned is the smallest file")
+    assert "plain int8 would lose 40.00" in reason
+
+
+def test_no_training_where_none_is_wanted(
+    models: Path, records: Path, tmp_path: Path, no_mixed: None, fail, monkeypatch
+) -> None:
+    dice_is(monkeypatch, lambda name: 0.9 if name == "Keras" else 0.5)
+    command = words(models, records, tmp_path / "s.tflite", "--max-dice-drop", "1")
+    fail([*command, "--modes", "int8", "--qat-epochs", "0"], "int8 loses least, 40.00")
+    with open(tmp_path / "s_modes" / "modes.csv", newline="") as file:
+        assert [row["mode"] for row in csv.DictReader(file)] == ["Keras", "int8"]
 
 
 @pytest.mark.parametrize(
@@ -115,6 +173,7 @@ def test_no_file_within_the_budget(
         (("--all-modes", "--modes", "int4"), ("--modes: expected some of", "int4")),
         (("--max-dice-drop", "1", "--min-agreement", "0.9"), ("--min-agreement, received both",)),
         (("--max-dice-drop", "-1"), ("--max-dice-drop", "-1")),
+        (("--max-dice-drop", "1", "--qat-epochs", "-1"), ("--qat-epochs: expected 0", "-1")),
         (("--all-modes", "--source", "absent"), ("absent/volume-", "--source")),
         (("--all-modes", "--cases", "77"), ("case '77' does not exist",)),
     ],
@@ -142,23 +201,13 @@ def test_cases_in_place_of_the_validation_split(records: Path) -> None:
         volumes_to_score(dataclasses.replace(config, source=Path("absent")), manifest)
 
 
-def test_scores_are_of_these_volumes_and_labels(records: Path, tmp_path: Path) -> None:
+def test_changed_volumes_are_refused(records: Path, tmp_path: Path) -> None:
     manifest = Manifest.load(records)
     config = Config(Path("s.keras"), Path("s.tflite"), records, all_modes=True)
-    cases = volumes_to_score(config, manifest)
-    contexts = [
-        export_modes._context(one, cases)
-        for one in (
-            manifest,
-            dataclasses.replace(manifest, target_labels=(2,)),
-            dataclasses.replace(manifest, identity_affine="LPS"),
-        )
-    ]
-    assert len(set(contexts)) == 3
-    assert export_modes._context(manifest, cases[:0]) not in contexts
+    (case,) = volumes_to_score(config, manifest)
     moved = tmp_path / "moved"
     shutil.copytree(manifest.source_root, moved)
-    mask = moved / cases[0].mask.relative_to(manifest.source_root)
+    mask = moved / case.mask.relative_to(manifest.source_root)
     mask.write_bytes(mask.read_bytes() + b" ")
     with pytest.raises(RecordError, match=r"no longer the file.*SHA-256"):
         volumes_to_score(dataclasses.replace(config, source=moved), manifest)

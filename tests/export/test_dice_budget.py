@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.export.wide_ranges import CULPRIT, wide_student
-from tfkd.errors import ExportError
+from tfkd.errors import ExportError, TrainingError
 from tfkd.export import dice_budget
 from tfkd.export.dice_budget import choose_mode, fewest
 from tfkd.export.mixed_int8 import MixedInt8
@@ -216,6 +216,41 @@ def test_fine_tuning_is_not_done_in_vain(student, task_of, score_against, truth,
         fine_tune=unwanted,
         cost=_cost,
     )
+
+
+def test_fine_tuning_that_does_not_help(student, make_student, task_of, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise ExportError("no ranking today")
+
+    def diverge():
+        raise TrainingError("not finite")
+
+    def chosen(fine_tune, folder):
+        choice = choose_mode(
+            task_of(student),
+            folder,
+            lambda _, name: {"liver": dice[name]},
+            context="",
+            max_dice_drop=3.0,
+            modes=("int8", "float32"),
+            all_modes=True,
+            fine_tune=fine_tune,
+            fine_tune_note="Trained on.",
+            cost=_cost,
+        )
+        assert choice.chosen.mode == "float32"
+        return {row.mode: row for row in choice.rows}["int8_fine_tuned"], choice.reason
+
+    dice = {"Keras": 1.0, "float32": 0.99, "int8": 0.5, "int8_fine_tuned": 0.6}
+    monkeypatch.setattr(dice_budget, "MixedInt8", refuse)
+    other = make_student()  # the same bytes would be the same file
+    other.get_layer("head").bias.assign([0.1, 0.0, -4.8])
+    row, reason = chosen(lambda: other, tmp_path / "over")
+    assert (row.note, row.within_budget) == ("Trained on.", False)
+    assert reason.endswith("1.00; plain int8 would lose 50.00, and 40.00 after training for it.")
+    row, reason = chosen(diverge, tmp_path / "diverged")
+    assert (row.note, row.size_bytes) == ("not finite", None)
+    assert reason.endswith("plain int8 would lose 50.00.")
 
 
 def test_none_within_the_budget(student, task_of, tmp_path):

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
 
 from tfkd.errors import ExportError
 from tfkd.export import keras_logits, litert, to_litert
@@ -15,6 +16,13 @@ from tfkd.inference import QUANTIZATIONS, Contract, LiteRTModel, Predictor, cont
 from tfkd.volumes import PreprocessSpec, sha256_of
 
 NAMES = ("background", "liver", "bone")
+
+
+def operators(file: Path | bytes) -> set[str]:
+    content = file.read_bytes() if isinstance(file, Path) else file
+    names = {value: name for name, value in vars(schema.BuiltinOperator).items()}
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    return {names[code.builtinCode] for code in model.operatorCodes}
 
 
 @pytest.mark.parametrize("quantization", QUANTIZATIONS)
@@ -82,6 +90,37 @@ def test_weights_of_the_other_formats_are_small(make_student, ct_slices):
 
 def test_int16x8_leaves_what_has_no_kernel_in_floating_point(student, ct_slices):
     assert float_operators(convert(student, "int16x8", ct_slices)) == ["PRELU"]
+
+
+@pytest.mark.parametrize("quantization", ["int8", "int16x8"])
+def test_faster_operators_take_the_place_of_slow_ones(student, ct_slices, tmp_path, quantization):
+    path = tmp_path / "s.tflite"
+    result = to_litert(student, path, quantization=quantization, calibration=ct_slices)
+    assert result.agreement > 0.99
+    assert "PRELU" not in operators(path)
+    assert "PRELU" in operators(convert(student, quantization, ct_slices))
+    assert float_operators(path.read_bytes()) == []
+
+
+def test_nothing_to_be_gained_in_floating_point(student, tmp_path):
+    to_litert(student, tmp_path / "s.tflite")
+    assert "PRELU" in operators(tmp_path / "s.tflite")
+
+
+def test_a_faster_form_that_agrees_less_gives_way(
+    student, make_student, ct_slices, tmp_path, monkeypatch
+):
+    path = tmp_path / "s.tflite"
+    wrong = make_student()
+    wrong.get_layer("head").bias.assign([0.0, 0.0, -5.5])
+    monkeypatch.setattr(litert, "file_form", lambda *_: wrong)
+    for minimum in (None, 0.0):
+        result = to_litert(
+            student, path, quantization="int8", calibration=ct_slices, min_agreement=minimum
+        )
+        assert result.agreement > 0.99
+        assert result.contract.golden.min_agreement == 0.99
+    assert Predictor(path).check() == 1.0
 
 
 def test_without_spec_labels_and_slices(make_student, tmp_path):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tfkd.records import Manifest
     from tfkd.report import ModelInfo
 
-SUMMARY = "Segment whole volumes with a model (.keras or .tflite) and score the masks."
+SUMMARY = "Segment whole volumes with a model (.keras, .tflite or a bundle) and score the masks."
 EXAMPLE = "tfkd evaluate student.tflite records/lits -o runs/lits/evaluation/int8.json --role int8"
 
 
@@ -24,7 +24,7 @@ EXAMPLE = "tfkd evaluate student.tflite records/lits -o runs/lits/evaluation/int
 class Config:
     """Settings of `tfkd evaluate`."""
 
-    model: Path = option("model, .keras or .tflite")
+    model: Path = option("model: .keras, .tflite, or a bundle (a folder or .zip)")
     records: Path = option("folder of records, whose manifest names the volumes")
     out: Path = option(
         "scores to write, .json; a .csv and a folder of masks appear beside it", flag="-o"
@@ -35,7 +35,7 @@ class Config:
     parameters: int | None = option("number of weights, if the file does not tell", default=None)
     masks: bool = option("keep the predicted masks, for the report's pictures", default=True)
     source: Path | None = option("folder of the volumes, if it has moved", default=None)
-    threads: int | None = option("threads of a .tflite file", default=None)
+    threads: int | None = option("threads of a .tflite file or bundle", default=None)
 
 
 def run(config: Config) -> None:
@@ -44,8 +44,15 @@ def run(config: Config) -> None:
     from tfkd.report import evaluate, format_table
 
     check_suffix(config.out, ".json")
-    if config.out == config.model.with_suffix(".json"):
+    is_file = config.model.suffix == ".tflite"
+    if is_file and config.out == config.model.with_suffix(".json"):
         raise ConfigError(f"{config.out}: this is the model's contract; choose another name.")
+    written = (config.out.resolve(), config.out.with_suffix("").resolve() / "masks")
+    if any(config.model.resolve() in path.parents for path in written):
+        raise ConfigError(
+            f"{config.out}: expected scores and masks outside of the bundle {config.model}, which "
+            "is to stay as it is. Choose another name."
+        )
     manifest = Manifest.load(config.records)
     cases = manifest.case_files(config.split, config.source)
     with naming(config.model):
@@ -81,31 +88,48 @@ def run(config: Config) -> None:
 
 def _load(config: Config, manifest: "Manifest") -> "tuple[VolumePredictor, ModelInfo]":
     """The model as Volume → Volume, and its row with what it costs."""
-    from tfkd.inference import LiteRTModel, Predictor
+    if config.model.suffix == ".tflite" or _is_bundle(config.model):
+        return _load_edge(config)
+    start_tensorflow()
+    from tfkd.export import keras_logits, keras_predictor
+    from tfkd.training import load_network, parameter_count
+
+    model = load_network(config.model)
+    predictor = keras_predictor(
+        model, manifest.spec, manifest.label_names, threshold=manifest.protocol.threshold
+    )
+    one_slice = keras_logits(model, 1)
+    return predictor, _info(config, config.model, predictor, one_slice, parameter_count(model))
+
+
+def _load_edge(config: Config) -> "tuple[VolumePredictor, ModelInfo]":
+    """What a `.tflite` file says, whether it lies alone or in a bundle."""
+    from tfkd.inference import LiteRTModel, Predictor, open_bundle
+
+    predictor = Predictor(config.model, threads=config.threads)
+    with open_bundle(config.model) as file:
+        one_slice = LiteRTModel(file, threads=config.threads)
+        # The row is that of the file itself, by which `tfkd bundle` finds its scores.
+        return predictor, _info(config, file, predictor, one_slice, config.parameters)
+
+
+def _info(
+    config: Config,
+    file: Path,
+    predictor: "VolumePredictor",
+    one_slice: "LogitsFunction",
+    parameters: int | None,
+) -> "ModelInfo":
     from tfkd.report import ModelInfo, time_per_slice_ms
 
-    parameters = config.parameters
-    predictor: VolumePredictor
-    one_slice: LogitsFunction
-    if config.model.suffix == ".tflite":
-        predictor = Predictor(config.model, threads=config.threads)
-        one_slice = LiteRTModel(config.model, threads=config.threads)
-    else:
-        start_tensorflow()
-        from tfkd.export import keras_logits, keras_predictor
-        from tfkd.training import load_network, parameter_count
-
-        model = load_network(config.model)
-        parameters = parameter_count(model)
-        predictor = keras_predictor(
-            model, manifest.spec, manifest.label_names, threshold=manifest.protocol.threshold
-        )
-        one_slice = keras_logits(model, 1)
-    info = ModelInfo.of_file(
-        config.model,
-        config.name or config.model.stem,
+    return ModelInfo.of_file(
+        file,
+        config.name or (config.model.name if config.model.is_dir() else config.model.stem),
         config.role,
         parameters=parameters,
         ms_per_slice=time_per_slice_ms(one_slice, predictor.spec.input_shape),
     )
-    return predictor, info
+
+
+def _is_bundle(path: Path) -> bool:
+    return path.is_dir() or path.suffix.lower() == ".zip"

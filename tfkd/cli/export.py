@@ -47,6 +47,12 @@ class Config:
         "patients to measure Dice on, by name, in place of the validation split", default=()
     )
     source: Path | None = option("folder of the volumes, if it has moved", default=None)
+    qat_epochs: int = option(
+        "with --max-dice-drop: where no int8 file is within it, epochs of training on the training "
+        "split with int8's rounding in the way, before int8 is given up; 0 for none",
+        default=2,
+    )
+    seed: int = option("seed of that training", default=0)
     threads: int | None = option("threads for Dice and time of a file", default=None)
 
 
@@ -65,12 +71,12 @@ def run(config: Config) -> None:
     from tfkd.export import to_litert
     from tfkd.training import load_network
 
-    data = records.load(config.records)
+    data = records.load(config.records, seed=config.seed)
     student = load_network(config.student)
     with naming(config.student):
         calibration = data.calibration(config.calibration_slices)
         if measured:  # first: a file that cannot be written loses no measurement
-            choose_file(config, data.manifest, student, calibration, cases)
+            choose_file(config, data, student, calibration, cases)
         if config.max_dice_drop is None:
             result = to_litert(
                 student,
@@ -109,6 +115,10 @@ def _check(config: Config, measured: bool) -> None:
     if unknown:
         raise ConfigError(
             f"--modes: expected some of {', '.join(QUANTIZATIONS)}, received {', '.join(unknown)}."
+        )
+    if config.qat_epochs < 0:
+        raise ConfigError(
+            f"--qat-epochs: expected 0 (no training) or more, received {config.qat_epochs}."
         )
     if config.max_dice_drop is not None and not 0 <= config.max_dice_drop <= 100:
         raise ConfigError(

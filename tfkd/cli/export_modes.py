@@ -1,7 +1,5 @@
 """What `tfkd export` does with volumes: a table of the number formats, and the choice of one."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from tfkd.cli.columns import columns, megabytes
 from tfkd.cli.config import ConfigError
-from tfkd.cli.progress import progress_bar
+from tfkd.cli.export_qat import describe_training, train_for_int8
+from tfkd.cli.export_scores import WholeVolumeDice
 from tfkd.errors import ExportError
 
 if TYPE_CHECKING:
@@ -17,10 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from tfkd.cli.export import Config
-    from tfkd.export.mode_measurements import Score
     from tfkd.export.mode_row import ModeRow
-    from tfkd.inference import VolumePredictor
-    from tfkd.records import CaseFiles, Manifest
+    from tfkd.records import CaseFiles, CTRecords, Manifest
 
 __all__ = ["choose_file", "modes_folder", "volumes_to_score"]
 
@@ -65,7 +62,7 @@ def volumes_to_score(config: "Config", manifest: "Manifest") -> "list[CaseFiles]
 
 def choose_file(
     config: "Config",
-    manifest: "Manifest",
+    data: "CTRecords",
     student: "keras.Model",
     calibration: "np.ndarray",
     cases: "Sequence[CaseFiles]",
@@ -74,7 +71,7 @@ def choose_file(
 
     Args:
         config: of the command.
-        manifest: of the records.
+        data: the records.
         student: the network.
         calibration: (n, H, W, C) training slices.
         cases: as `volumes_to_score` gives them.
@@ -89,6 +86,8 @@ def choose_file(
     from tfkd.inference import QUANTIZATIONS
 
     folder = modes_folder(config.out)
+    manifest, epochs = data.manifest, config.qat_epochs
+    score = WholeVolumeDice(manifest, cases)
     choice = choose_mode(
         StudentTask(
             student,
@@ -99,11 +98,17 @@ def choose_file(
             config.threads,
         ),
         folder,
-        _score(manifest, cases),
+        score,
         max_dice_drop=config.max_dice_drop,
         modes=config.modes or QUANTIZATIONS,
         all_modes=config.all_modes,
-        context=_context(manifest, cases),
+        fine_tune=(
+            (lambda: train_for_int8(student, calibration, data, epochs, config.seed))
+            if epochs
+            else None
+        ),
+        fine_tune_note=describe_training(data, epochs, config.seed),
+        context=score.context(),
     )
     table = write_mode_table(choice.rows, folder, choice.reason)
     print(f"\nDice on {len(cases)} whole volumes, each with the file itself:\n")
@@ -115,7 +120,7 @@ def choose_file(
     elif config.max_dice_drop is not None:
         raise ExportError(
             f"{config.student}: {choice.reason} Nothing was written to {config.out}; the table is "
-            f"{table[1]}. Allow more points, or train the student for int8."
+            f"{table[1]}. Allow more points, or train for int8 for longer (--qat-epochs)."
         )
 
 
@@ -145,39 +150,6 @@ def mode_table(rows: "Sequence[ModeRow]") -> str:
         )
     notes = [f"{row.mode}: {row.note}" for row in rows if row.note]
     return "\n".join([columns(lines), *(["", *notes] if notes else [])])
-
-
-def _score(manifest: "Manifest", cases: "Sequence[CaseFiles]") -> "Score":
-    from tfkd.report import ModelInfo, evaluate
-
-    def score(predictor: "VolumePredictor", name: str) -> dict[str, float]:
-        with progress_bar(f"Dice of {name}") as progress:
-            table = evaluate(
-                predictor,
-                cases,
-                ModelInfo(name),
-                manifest.label_names,
-                identity_affine=manifest.identity_affine,
-                protocol=manifest.protocol,
-                progress=progress,
-            ).table
-        return {manifest.label_names[label]: table.mean_dice(label) for label in table.foreground}
-
-    return score
-
-
-def _context(manifest: "Manifest", cases: "Sequence[CaseFiles]") -> str:
-    """What Dice depends on besides student and file: the volumes, and what is made of them."""
-    facts = [manifest.case(case.case_id) for case in cases]
-    volumes = [(fact.case_id, fact.image_sha256, fact.mask_sha256) for fact in facts]
-    said = [
-        volumes,
-        manifest.protocol.name,
-        manifest.label_names,
-        manifest.target_labels,
-        manifest.identity_affine,
-    ]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
 def _number(value: float | None) -> str:

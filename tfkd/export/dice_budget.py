@@ -7,17 +7,20 @@ from pathlib import Path
 
 import keras
 
-from tfkd.errors import ExportError
+from tfkd.errors import ExportError, TrainingError
 from tfkd.export.litert import to_litert, write_checked
 from tfkd.export.mixed_int8 import FeatureError, MixedInt8
 from tfkd.export.mode_measurements import Cost, ModeMeasurements, Score, StudentTask
 from tfkd.export.mode_row import ModeRow
+from tfkd.export.quantization.file_form import file_form
 from tfkd.inference import QUANTIZATIONS
 
 __all__ = ["ModeChoice", "choose_mode"]
 
 # So many of the features that stay in floating point are named in a note.
 _NAMED = 3
+
+_FINE_TUNED = "int8_fine_tuned"
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ def choose_mode(
     modes: Sequence[str] = QUANTIZATIONS,
     all_modes: bool = False,
     fine_tune: Callable[[], keras.Model] | None = None,
+    fine_tune_note: str = "Trained on with quantisation in its way.",
     cost: Cost | None = None,
 ) -> ModeChoice:
     r"""Measure a student's files on whole volumes, and choose the smallest within a budget.
@@ -59,7 +63,7 @@ def choose_mode(
     budget, files are tried from the smallest, and the first within it wins. If int8 was tried and
     lost too much, its worst features stay in floating point (`MixedInt8`): 1, 2, 4, … and at most
     half of them, as long as the file is smaller than the best so far, and then as few as will do.
-    If that does not help either, a fine-tuned student is tried, if there is one to be had.
+    If that does not help either, the student is trained on for int8, if that can be done.
 
     Args:
         task: the student, and what every file of it shares.
@@ -71,7 +75,9 @@ def choose_mode(
         modes: number formats to try, of `tfkd.inference.QUANTIZATIONS`.
         all_modes: whether to measure all of them although a smaller one is within the budget.
         fine_tune: trains the student for int8 (quantisation-aware) and returns it; called only
-            if nothing else brings int8 into the budget.
+            if nothing else brings int8 into the budget. Why it failed, as an `ExportError` or a
+            `TrainingError`, becomes the row's note.
+        fine_tune_note: what it does, for the table.
         cost: gives time and memory of a file; None measures them in a process of its own.
 
     Returns:
@@ -97,7 +103,7 @@ def choose_mode(
     int8 = next((row for row in search.rows if row.mode == "int8"), None)
     over = int8 is not None and int8.within_budget is False
     if int8 is not None and over and not search.mend(int8) and fine_tune is not None:
-        search.try_fine_tuned(fine_tune)
+        search.try_fine_tuned(fine_tune, fine_tune_note)
     return ModeChoice(tuple(search.rows), search.best, search.reason(int8), folder)
 
 
@@ -138,7 +144,7 @@ class _Search:
         The search assumes that more features do not make it worse.
         """
         try:
-            mixed = MixedInt8(self.task.student, self.task.slices)
+            mixed = MixedInt8(file_form(self.task.student, "int8"), self.task.slices)
         except ExportError as error:
             self._note(int8, f"Its worst features were not found: {error}")
             return False
@@ -152,15 +158,15 @@ class _Search:
 
         return fewest(max(1, len(ranking) // 2), verdict) is not None
 
-    def try_fine_tuned(self, fine_tune: Callable[[], keras.Model]) -> None:
+    def try_fine_tuned(self, fine_tune: Callable[[], keras.Model], note: str) -> None:
         """Measures the student after it was trained for int8."""
-        mode = "int8_fine_tuned"
+        mode = _FINE_TUNED
         try:
             self._export(fine_tune(), "int8", mode)
-        except ExportError as error:
+        except (ExportError, TrainingError) as error:
             self.rows.append(ModeRow(mode, note=str(error)))
             return
-        self._measure(mode, "Trained on with quantisation in its way.")
+        self._measure(mode, note)
 
     def reason(self, int8: ModeRow | None) -> str:
         """One sentence on the choice."""
@@ -178,6 +184,9 @@ class _Search:
         )
         if int8 is not None and int8.within_budget is False:
             text += f"; plain int8 would lose {int8.dice_drop:.2f}"
+            tuned = next((row for row in measured if row.mode == _FINE_TUNED), self.best)
+            if tuned is not self.best:
+                text += f", and {tuned.dice_drop:.2f} after training for it"
         timed = [row for row in measured if row.within_budget and row.ms_per_slice is not None]
         fastest = min(timed, key=lambda row: row.ms_per_slice or 0.0, default=self.best)
         if fastest.mode != self.best.mode:

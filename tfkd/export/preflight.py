@@ -13,6 +13,7 @@ import tensorflow as tf
 from tfkd.errors import ContractError, ExportError
 from tfkd.export.convert import convert
 from tfkd.export.keras_logits import fixed_input_shape
+from tfkd.export.quantization.file_form import file_form
 from tfkd.export.silence import silenced
 from tfkd.inference import read_operators, time_operators
 from tfkd.inference.bench_process import run_job
@@ -191,7 +192,7 @@ class _Steps:
 def _converted(student: keras.Model, quantization: str, shape: tuple[int, int, int]) -> bytes:
     noise = np.random.default_rng(0).uniform(-1, 1, (_CALIBRATION_SLICES, *shape))
     calibration = noise.astype(np.float32) if quantization == "int8" else None
-    return convert(student, quantization, calibration)
+    return convert(file_form(student, quantization), quantization, calibration)
 
 
 def _measured(quantization: str, path: Path, threads: int, runs: int) -> PreflightFile:

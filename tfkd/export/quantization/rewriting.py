@@ -147,7 +147,7 @@ class Rewriting:
                 shape[axis] = kernel.shape[axis]
             kernel, bias = kernel * factor.reshape(shape), bias * factor + offset
             last = self._absorb(norm)
-        if _is_subpixel(layer) and function in ("linear", "relu", "relu6"):
+        if is_subpixel(layer) and function in ("linear", "relu", "relu6"):
             return self._subpixel(layer, last, x, kernel, bias)
         config = {**layer.get_config(), "use_bias": True, "activation": None}
         x = self._weighted(self.kind(type(layer)), config, layer, x, kernel, bias)
@@ -295,7 +295,7 @@ def is_steep_at_most_1(layer: keras.Layer) -> bool:
     return bool(alpha.shape[:-1] == (1,) * (alpha.ndim - 1) and np.all(alpha <= 1))
 
 
-def _is_subpixel(layer: keras.Layer) -> bool:
+def is_subpixel(layer: keras.Layer) -> bool:
     """Whether it is a transposed convolution whose kernel is a square as large as its stride."""
     return (
         isinstance(layer, layers.Conv2DTranspose)
