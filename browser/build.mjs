@@ -1,9 +1,11 @@
 /** Builds the static page into `dist/`: two scripts, LiteRT's WASM, `public/`, and licences. */
 
-import { cp, mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, rm, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 
 import { build } from "esbuild";
+
+import { licences } from "./licences.mjs";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
@@ -32,30 +34,6 @@ const { metafile } = await build({
   logLevel: "warning",
   metafile: true,
 });
-await writeFile(here("dist/THIRD_PARTY_LICENSES.txt"), await licences(Object.keys(metafile.inputs)));
-
-/** Returns the licences of the packages whose files are in `dist`. */
-async function licences(inputs) {
-  const names = inputs.flatMap((path) => {
-    const inPackage = path.split("node_modules/").at(-1).match(/^(@[^/]+\/)?[^/]+/);
-    return path.includes("node_modules/") ? [inPackage[0]] : [];
-  });
-  const parts = ["This page contains the following packages."];
-  for (const name of [...new Set(names)].sort()) parts.push(await licence(name));
-  return `${parts.join(`\n\n${"-".repeat(80)}\n\n`)}\n`;
-}
-
-async function licence(name) {
-  const folder = here(`node_modules/${name}/`);
-  const about = JSON.parse(await readFile(`${folder}package.json`, "utf-8"));
-  const stated = about.repository?.url ?? about.repository ?? about.homepage ?? "none stated";
-  // npm's short form of an address on GitHub.
-  const source = stated.replace(/^(github:)?([\w.-]+\/[\w.-]+)$/, "https://github.com/$2");
-  const lines = [`${name} ${about.version}`, `Licence: ${about.license}`, `Source: ${source}`];
-  const files = (await readdir(folder)).filter((file) => /^(licen[cs]e|notice|copying)/i.test(file));
-  if (!files.length) lines.push("The package ships no licence file: see its source for the text.");
-  for (const file of files.sort()) {
-    lines.push("", (await readFile(`${folder}${file}`, "utf-8")).trim());
-  }
-  return lines.join("\n");
-}
+const packages = here("node_modules/");
+const texts = await licences(Object.keys(metafile.inputs), packages);
+await writeFile(here("dist/THIRD_PARTY_LICENSES.txt"), texts);

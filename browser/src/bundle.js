@@ -5,7 +5,7 @@ import { unzipSync } from "fflate";
 import { parseContract } from "./contract.js";
 
 // Students are small; what is larger is not one of ours, or a trap.
-const LARGEST_MEMBER = 512 * 2 ** 20;
+const MOST_BYTES = { ".tflite": 512 * 2 ** 20, ".json": 64 * 2 ** 20 };
 
 /**
  * Reads a bundle and checks that its two parts belong together.
@@ -19,7 +19,7 @@ export async function readBundle(files) {
   const parts = (await Promise.all(files.map(unpack))).flat();
   const model = onePart(parts, ".tflite");
   const beside = onePart(parts, ".json");
-  const contract = await parseContract(new TextDecoder().decode(beside.bytes), beside.name);
+  const contract = await parseContract(decodeText(beside), beside.name);
   const received = await sha256(model.bytes);
   if (received !== contract.sha256) {
     throw new Error(
@@ -31,11 +31,24 @@ export async function readBundle(files) {
   return { contract, model: model.bytes };
 }
 
+/** Of bytes that are no UTF-8 the decoder would make other text, unless it is told not to. */
+function decodeText({ name, bytes }) {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new Error(
+      `${name}: expected a contract in UTF-8, received other bytes. Copy it again from where the ` +
+        "model was exported, or export the model again.",
+    );
+  }
+}
+
 async function unpack(file) {
   const bytes = new Uint8Array(await file.arrayBuffer());
   if (!file.name.toLowerCase().endsWith(".zip")) return [{ name: file.name, bytes }];
+  const seen = new Set();
   try {
-    const members = unzipSync(bytes, { filter: wanted });
+    const members = unzipSync(bytes, { filter: (member) => wanted(member, seen) });
     return Object.entries(members).map(([path, content]) => ({
       name: `${file.name}/${path}`,
       bytes: content,
@@ -48,12 +61,14 @@ async function unpack(file) {
   }
 }
 
-function wanted({ name, originalSize }) {
+function wanted({ name, originalSize }, seen) {
   const base = name.split("/").at(-1);
-  if (base.startsWith("._") || !/\.(tflite|json)$/i.test(base)) return false;
-  if (originalSize > LARGEST_MEMBER) {
-    throw new Error(`${name} of ${originalSize} bytes, more than ${LARGEST_MEMBER}`);
-  }
+  const [suffix] = base.toLowerCase().match(/\.(tflite|json)$/) ?? [];
+  if (base.startsWith("._") || !suffix) return false;
+  if (seen.has(name)) throw new Error(`${name} twice`);
+  seen.add(name);
+  const most = MOST_BYTES[suffix];
+  if (originalSize > most) throw new Error(`${name} of ${originalSize} bytes, more than ${most}`);
   return true;
 }
 

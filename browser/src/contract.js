@@ -19,6 +19,8 @@ const GOLDEN_KEYS = [
 ];
 const POSTPROCESSING_KEYS = ["largest_component", "fill_holes"];
 const AGAIN = "Export the model again.";
+// Far above a golden slice; an array that states more is not unpacked.
+const MOST_BYTES = 2 ** 28;
 
 /**
  * Reads a contract.
@@ -73,7 +75,6 @@ function exactKeys(value, required, optional, where) {
 }
 
 function checkValues(contract, where) {
-  const { spec, label_names: names, input, output, threshold } = contract;
   const expect = (condition, expected, received) => {
     if (!condition) {
       throw new Error(
@@ -81,6 +82,12 @@ function checkValues(contract, where) {
       );
     }
   };
+  const { label_names: names, threshold } = contract;
+  for (const key of ["file", "sha256"]) {
+    expect(isText(contract[key]), `text in '${key}'`, contract[key]);
+  }
+  expect(Number.isInteger(contract.size_bytes), "an integer in 'size_bytes'", contract.size_bytes);
+  expect(isObject(contract.created_by), "an object in 'created_by'", contract.created_by);
   const known = QUANTIZATIONS[contract.schema_version];
   expect(known.includes(contract.quantization), `one of ${known}`, contract.quantization);
   expect(
@@ -88,9 +95,21 @@ function checkValues(contract, where) {
     "2 to 256 label names",
     names,
   );
+  expect(new Set(names).size === names.length, "each of 'label_names' once", names);
+  expect(
+    threshold === undefined ||
+      (isNumber(threshold) && threshold > 0 && threshold < 1 && names.length === 2),
+    "a threshold between 0 and 1 for two classes, or none",
+    threshold,
+  );
+  checkSpec(contract.spec, expect);
+  checkTensors(contract, expect);
+}
+
+function checkSpec(spec, expect) {
   for (const key of ["window_hu", "output_range"]) {
-    const [low, high] = Array.isArray(spec[key]) ? spec[key] : [];
-    expect(isNumber(low) && isNumber(high) && low < high, `a rising pair in '${key}'`, spec[key]);
+    const [low, high] = isList(spec[key], 2, isNumber) ? spec[key] : [];
+    expect(low < high, `a rising pair in '${key}'`, spec[key]);
   }
   expect(isSize(spec.size), "'size' of two positive integers", spec.size);
   expect(["resize", "center"].includes(spec.fit), "'fit' of resize or center", spec.fit);
@@ -108,28 +127,42 @@ function checkValues(contract, where) {
   );
   const context = spec.context_slices;
   expect(Number.isInteger(context) && context >= 0, "'context_slices' of 0 or more", context);
-  const inputShape = [1, ...spec.size, 2 * context + 1];
-  expect(`${input.shape}` === `${inputShape}`, `input shape ${inputShape}`, input.shape);
+}
+
+function checkTensors({ spec, label_names: names, input, output, golden }, expect) {
+  const inputShape = [1, ...spec.size, 2 * spec.context_slices + 1];
   const outputShape = [1, ...spec.size, names.length];
-  expect(`${output.shape}` === `${outputShape}`, `output shape ${outputShape}`, output.shape);
   const goldenShape = inputShape.slice(1);
-  const { shape, logits_stride: stride } = contract.golden;
-  expect(`${shape}` === `${goldenShape}`, `a golden slice of shape ${goldenShape}`, shape);
-  expect(Number.isInteger(stride) && stride > 0, "a positive 'logits_stride'", stride);
+  expect(isSame(input.shape, inputShape), `input shape ${inputShape}`, input.shape);
+  expect(isSame(output.shape, outputShape), `output shape ${outputShape}`, output.shape);
+  expect(
+    isSame(golden.shape, goldenShape),
+    `a golden slice of shape ${goldenShape}`,
+    golden.shape,
+  );
   for (const tensor of [input, output]) {
-    const quantized = tensor.dtype === "int8";
+    const { name, dtype, scale, zero_point: zero } = tensor;
+    expect(isText(name), "text in 'name'", name);
     expect(
-      (quantized || tensor.dtype === "float32") &&
-        isNumber(tensor.scale) === quantized &&
-        Number.isInteger(tensor.zero_point) === quantized,
+      dtype === "int8"
+        ? isNumber(scale) && Number.isInteger(zero)
+        : dtype === "float32" && scale === null && zero === null,
       "float32, or int8 with scale and zero_point",
       tensor,
     );
   }
+  const { logits_stride: stride, logits_tolerance: tolerance, min_agreement: agreement } = golden;
+  expect(Number.isInteger(stride) && stride > 0, "a positive 'logits_stride'", stride);
+  // Without these limits a runtime that computes something else would pass the check.
   expect(
-    threshold === undefined || (threshold > 0 && threshold < 1 && names.length === 2),
-    "a threshold between 0 and 1 for two classes, or none",
-    threshold,
+    isNumber(tolerance) && tolerance >= 0,
+    "a finite 'logits_tolerance' of at least 0",
+    tolerance,
+  );
+  expect(
+    isNumber(agreement) && agreement > 0 && agreement <= 1,
+    "a 'min_agreement' above 0, at most 1",
+    agreement,
   );
 }
 
@@ -138,9 +171,10 @@ function checkPostprocessing({ postprocessing, label_names: names }, where) {
   exactKeys(postprocessing, POSTPROCESSING_KEYS, [], `${where}, key 'postprocessing'`);
   for (const key of POSTPROCESSING_KEYS) {
     const listed = postprocessing[key];
-    if (!Array.isArray(listed) || !listed.every((name) => names.indexOf(name) > 0)) {
+    const known = Array.isArray(listed) && listed.every((name) => names.indexOf(name) > 0);
+    if (!known || new Set(listed).size !== listed.length) {
       throw new Error(
-        `${where}, key '${key}': expected names of foreground labels (${names.slice(1)}), ` +
+        `${where}, key '${key}': expected foreground labels (${names.slice(1)}), each once, ` +
           `received ${JSON.stringify(listed)}. ${AGAIN}`,
       );
     }
@@ -162,18 +196,27 @@ async function decodeGolden(golden, classes, where) {
 }
 
 async function decodeArray(text, Type, count, where) {
-  let packed;
+  const size = count * Type.BYTES_PER_ELEMENT;
+  if (size > MOST_BYTES) {
+    throw new Error(
+      `${where}: expected at most ${MOST_BYTES} bytes, received a shape of ${size}. ${AGAIN}`,
+    );
+  }
+  const raw = await inflate(unpackBase64(text, where), "deflate", where, size);
+  if (raw.length !== size) {
+    throw new Error(`${where}: expected ${size} bytes, received ${raw.length}. ${AGAIN}`);
+  }
+  return new Type(raw.buffer); // little-endian, like every machine that runs a browser
+}
+
+function unpackBase64(text, where) {
   try {
-    packed = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+    // `atob` alone turns what is no text into text, skips blanks and does without padding.
+    if (!isText(text) || text.length % 4 || /[^A-Za-z0-9+/=]/.test(text)) throw new TypeError();
+    return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
   } catch {
     throw new Error(`${where}: expected base64, received something else. ${AGAIN}`);
   }
-  const raw = await inflate(packed, "deflate", where);
-  if (raw.length !== count * Type.BYTES_PER_ELEMENT) {
-    const expected = count * Type.BYTES_PER_ELEMENT;
-    throw new Error(`${where}: expected ${expected} bytes, received ${raw.length}. ${AGAIN}`);
-  }
-  return new Type(raw.buffer); // little-endian, like every machine that runs a browser
 }
 
 function isObject(value) {
@@ -188,7 +231,14 @@ function isNumber(value) {
   return typeof value === "number" && Number.isFinite(value);
 }
 
+function isList(value, length, isItem) {
+  return Array.isArray(value) && value.length === length && value.every(isItem);
+}
+
 function isSize(value) {
-  const positive = (n) => Number.isInteger(n) && n > 0;
-  return Array.isArray(value) && value.length === 2 && value.every(positive);
+  return isList(value, 2, (n) => Number.isInteger(n) && n > 0);
+}
+
+function isSame(value, shape) {
+  return isList(value, shape.length, (n, i) => n === shape[i]);
 }

@@ -6,10 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.interrupted_main import small_network
 from tfkd.cli.main import main
 from tfkd.records import Manifest
 
-TRAIN = ["--network", "UNet", "--width", "0.05", "--epochs", "1", "--steps-per-epoch", "1"]
+TRAIN = ["--epochs", "1", "--steps-per-epoch", "1"]
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verbs train a network that takes moments to build."""
+    monkeypatch.setattr("tfkd.models.build", small_network)
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +49,7 @@ def test_it_needs_a_target(cohort: Path, tmp_path: Path, fail) -> None:
     fail(words, "protocol reference: expected one target", "--target")
 
 
+@pytest.mark.usefixtures("small")
 def test_from_training_to_the_table(
     reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], fail
 ) -> None:
@@ -65,6 +73,7 @@ def test_from_training_to_the_table(
 
 
 def test_the_default_is_the_schedule_of_whole_volumes(records: Path, tmp_path: Path) -> None:
-    assert main(["train", str(records), str(tmp_path / "run"), *TRAIN]) == 0
+    network = ["--network", "UNet", "--width", "0.05"]
+    assert main(["train", str(records), str(tmp_path / "run"), *TRAIN, *network]) == 0
     found = settings(tmp_path / "run")
     assert (found["batch_size"], found["learning_rate"]) == (8, 2e-3)

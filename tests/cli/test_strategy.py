@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.cli.strategy_main import small_network
 from tests.workers import logs, start, start_workers, status
 from tfkd.cli import distill
 from tfkd.cli.config import ConfigError
@@ -20,8 +21,9 @@ from tfkd.cli.strategy import is_chief, leaving_with_the_others
 from tfkd.cli.training import build_network, load_data
 from tfkd.errors import TrainingInterrupted
 
-SETTINGS = ["--network", "UNet", "--width", "0.05", "--epochs", "3", "--steps-per-epoch", "3"]
-SETTINGS += ["--batch-size", "4", "--learning-rate", "1e-3", "--ema", "0.8", "--tensorboard"]
+# A method that compiles soon; `tests/distillation/test_scale.py` shares out those of the paper.
+SETTINGS = ["--method", "kd", "--epochs", "3", "--steps-per-epoch", "3", "--batch-size", "4"]
+SETTINGS += ["--learning-rate", "1e-3", "--ema", "0.8", "--tensorboard"]
 
 
 def tfkd(words: list[str | Path], cpus: int = 1, kill: int = -1) -> list[str | Path]:
@@ -57,6 +59,14 @@ def check_like(run: Path, expected: Path, initial: np.ndarray) -> None:
     )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _small():
+    """A single process trains the network of `strategy_main.py`, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tfkd.models.build", small_network)
+        yield
+
+
 @pytest.fixture(scope="module")
 def teacher(models: Path) -> Path:
     return models / "fitting.keras"
@@ -73,9 +83,7 @@ def one_device(records: Path, teacher: Path, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture(scope="module")
 def initial(records: Path, teacher: Path) -> np.ndarray:
     """The weights that every training here begins with."""
-    config = distill.Config(
-        records=records, out=Path("unwritten"), teacher=(teacher,), network="UNet", width=0.05
-    )
+    config = distill.Config(records=records, out=Path("unwritten"), teacher=(teacher,))
     return flat(build_network(config, load_data(config, tf.distribute.get_strategy())))
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.interrupted_main import small_network
 from tfkd.cli.main import main
 from tfkd.records import Manifest
 
@@ -37,12 +38,16 @@ def test_another_folder_is_added(folder: Path, tmp_path: Path, capsys: Captured)
 
 
 def test_distill_takes_them_and_train_does_not(
-    folder: Path, models: Path, tmp_path: Path, capsys: Captured
+    folder: Path,
+    models: Path,
+    tmp_path: Path,
+    capsys: Captured,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("tfkd.models.build", small_network)
     records = tmp_path / "records"
     words = ["prepare", folder, records, "--size", "32", "32", "--missing-masks", "keep"]
     assert main([str(word) for word in words]) == 0
-    network = ["--network", "UNet", "--width", "0.05", *SHORT]
     seen = {}
     for name, more in (
         ("train", []),
@@ -50,7 +55,7 @@ def test_distill_takes_them_and_train_does_not(
     ):
         verb = "train" if name == "train" else "distill"
         capsys.readouterr()
-        assert main([verb, str(records), str(tmp_path / name), *network, *more]) == 0
+        assert main([verb, str(records), str(tmp_path / name), *SHORT, *more]) == 0
         told = "8 of 24 training slices have no labels" in capsys.readouterr().out
         assert told == (name == "distill")
         seen[name] = set(json.loads((tmp_path / name / "run.json").read_text())["trained_on"])

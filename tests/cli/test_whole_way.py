@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import keras
 import nibabel as nib
 import numpy as np
 import pytest
+from keras import layers
 
 from tfkd.callbacks import HistoryFile
 from tfkd.cli import demo, distill, evaluate, export, prepare, report, train
@@ -45,6 +47,21 @@ SETTINGS = [
     *("--teacher", "UNet", "--teacher-width", "0.125", "--teacher-epochs", "1"),
     *("--student", "UNet", "--student-width", "0.0625", "--student-epochs", "2"),
 ]
+
+
+def small_network(
+    name: str, input_shape: tuple[int, int, int], num_classes: int, width: float
+) -> keras.Model:
+    """In place of every network, as it takes moments to build; the wider, the more weights."""
+    image = keras.Input(input_shape, name="image")
+    channels = round(256 * width)
+    x = layers.Conv2D(channels, 3, 2, padding="same", name="low")(image)
+    x = layers.ReLU(name="tap_low")(layers.BatchNormalization(name="low_bn")(x))
+    x = layers.Conv2D(channels, 3, 4, padding="same", name="high")(x)
+    x = layers.ReLU(name="tap_high")(layers.BatchNormalization(name="high_bn")(x))
+    x = layers.UpSampling2D(8, interpolation="bilinear", name="up")(x)
+    x = layers.Concatenate(name="both")([image, x])
+    return keras.Model(image, layers.Conv2D(num_classes, 1, name="logits")(x), name=name.lower())
 
 
 @dataclass(frozen=True)
@@ -87,6 +104,13 @@ def interrupt_int8(config: export.Config, run: Any = export.run) -> None:
     if config.quantization == "int8":
         raise KeyboardInterrupt
     run(config)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tfkd.models.build", small_network)
+        yield
 
 
 @pytest.fixture(scope="module")
