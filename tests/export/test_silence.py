@@ -1,6 +1,8 @@
 """Nothing leaks while silenced, and everything works afterwards."""
 
 import contextlib
+import io
+import logging
 import os
 import sys
 import warnings
@@ -29,3 +31,18 @@ def test_comes_back_after_an_error(capfd):
     print("after")
     assert capfd.readouterr().out == "after\n"
     assert len(os.listdir("/dev/fd")) == before
+
+
+def test_tensorflows_logger_is_quiet_whatever_stream_it_holds() -> None:
+    logger, kept = logging.getLogger("tensorflow"), io.StringIO()
+    handler, level = logging.StreamHandler(kept), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        with silenced():
+            logger.info("inside")
+        logger.info("after")
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+    assert kept.getvalue() == "after\n"

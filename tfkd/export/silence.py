@@ -1,6 +1,7 @@
 """Keeps the page of text that the converter prints, for the case that it is needed."""
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -31,4 +32,8 @@ def silenced() -> Iterator[None]:
         stack.enter_context(contextlib.redirect_stderr(sink))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
+        # In a notebook the handler of TensorFlow's logger holds an earlier stream than Python's.
+        tensorflow = logging.getLogger("tensorflow")
+        stack.callback(tensorflow.setLevel, tensorflow.level)
+        tensorflow.setLevel(logging.CRITICAL)
         yield
