@@ -136,18 +136,19 @@ class FocalDice(keras.losses.Loss):
     Args:
         gamma: Focusing exponent γ ≥ 0.
         dice_share: Share of the Dice term, 0 … 1.
-        dice_squares: Whether probabilities are squared in the denominator of the Dice term.
         smooth: Smoothing ε of the Dice term, in pixels.
         name: Name of the loss.
+        dice_squares: Whether probabilities are squared in the denominator of the Dice term.
     """
 
     def __init__(
         self,
         gamma: float = 2.0,
         dice_share: float = 0.5,
-        dice_squares: bool = False,
         smooth: float = 1.0,
         name: str = "focal_dice",
+        *,
+        dice_squares: bool = False,
     ) -> None:
         if gamma < 0 or smooth <= 0 or not 0 <= dice_share <= 1:
             raise ValueError(
