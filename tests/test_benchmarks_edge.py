@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.edge import COMPARED, candidates, measure
+from benchmarks.edge import COMPARED, candidates, measure, program, volume
 from benchmarks.edge.candidates import CANDIDATES, COMPILED_KERAS, REFERENCE
 from benchmarks.edge.table import facts, markdown, write_table
 from benchmarks.edge.volume import volume_dice
@@ -133,6 +133,15 @@ def test_dice_of_volumes():
     other[1] = 2
     dice = volume_dice(mask, other, ("background", "liver", "tumour", "spleen"))
     assert dice == {"liver": pytest.approx(0.5), "tumour": 0.0, "spleen": None}
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "arguments"), [(program, []), (volume, ["ct.nii.gz", "s.keras", "s.tflite"])]
+)
+def test_at_least_one_round(benchmark, arguments, capsys):
+    with pytest.raises(SystemExit):
+        benchmark.main([*arguments, "--rounds", "0"])
+    assert "--rounds: expected at least 1, received 0." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("program", ["edge", "volume"])

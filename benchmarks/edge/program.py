@@ -24,6 +24,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Measures, prints the tables and writes them if asked to."""
     parser = _parser()
     options = parser.parse_args(arguments)
+    if options.rounds < 1:
+        parser.error(f"--rounds: expected at least 1, received {options.rounds}.")
     if options.quick:
         options.students, options.sizes, options.threads = ["ENet"], [64], [1]
         options.rounds, options.seconds = 1, 0.0

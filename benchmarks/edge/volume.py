@@ -31,7 +31,10 @@ _EXAMPLE = "example: python -m benchmarks volume ct.nii.gz student.keras float32
 
 def main(arguments: list[str] | None = None) -> None:
     """Measures, prints a table and writes the figures if asked to."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.rounds < 1:
+        parser.error(f"--rounds: expected at least 1, received {options.rounds}.")
     about = {**facts(), "load at the start": f"{os.getloadavg()[0]:.1f}"}
     with tempfile.TemporaryDirectory(prefix="tfkd-") as folder:
         masks = [Path(folder) / f"mask_{index}.nii.gz" for index in range(len(options.files))]

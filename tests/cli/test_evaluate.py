@@ -53,8 +53,24 @@ def test_a_folder_without_a_model(records: Path, tmp_path: Path, fail) -> None:
     assert list(tmp_path.iterdir()) == [folder]
 
 
-def test_the_contract_of_a_file_is_not_overwritten(own_export: Path, records: Path, fail) -> None:
-    contract = own_export.with_suffix(".json")
+@pytest.mark.parametrize(
+    ("model", "out"),
+    [
+        ("{folder}/own.tflite", "{folder}/own.json"),
+        ("{folder}/own.tflite", "own.json"),
+        ("own.tflite", "{folder}/own.json"),
+        ("own.tflite", "./more/../own.json"),
+        ("link.tflite", "own.json"),
+    ],
+)
+def test_the_contract_of_a_file_is_not_overwritten(
+    own_export: Path, records: Path, fail, monkeypatch: pytest.MonkeyPatch, model: str, out: str
+) -> None:
+    folder, contract = own_export.parent, own_export.with_suffix(".json")
+    monkeypatch.chdir(folder)
+    (folder / "more").mkdir()
+    (folder / "link.tflite").symlink_to(own_export)
     before = contract.read_bytes()
-    fail(["evaluate", own_export, records, "-o", contract], "this is the model's contract")
+    words = ["evaluate", model.format(folder=folder), records, "-o", out.format(folder=folder)]
+    fail(words, "this is the model's contract")
     assert contract.read_bytes() == before

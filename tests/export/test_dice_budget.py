@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from tfkd.export import dice_budget
 from tfkd.export.dice_budget import choose_mode, fewest
 from tfkd.export.mixed_int8 import MixedInt8
 from tfkd.export.mode_measurements import StudentTask, file_cost
+from tfkd.export.mode_row import ModeRow
 from tfkd.export.synthetic import synthetic_slices
 from tfkd.inference import Contract, LiteRTModel, Predictor
 
@@ -251,6 +253,16 @@ def test_fine_tuning_that_does_not_help(student, make_student, task_of, tmp_path
     row, reason = chosen(diverge, tmp_path / "diverged")
     assert (row.note, row.size_bytes) == ("not finite", None)
     assert reason.endswith("plain int8 would lose 50.00.")
+
+
+@pytest.mark.parametrize("kind", [ExportError, TrainingError, ValueError])
+def test_fine_tuning_that_fails_is_a_row(kind):
+    def fail():
+        raise kind("add_1 is used 2 times")
+
+    search = SimpleNamespace(rows=[], _export=None)
+    dice_budget._Search.try_fine_tuned(search, fail, "Trained on.")
+    assert search.rows == [ModeRow("int8_fine_tuned", note="add_1 is used 2 times")]
 
 
 def test_none_within_the_budget(student, task_of, tmp_path):

@@ -7,6 +7,8 @@ import os
 import sys
 import warnings
 
+import pytest
+
 from tfkd.export.silence import silenced
 
 
@@ -46,3 +48,27 @@ def test_tensorflows_logger_is_quiet_whatever_stream_it_holds() -> None:
         logger.removeHandler(handler)
         logger.setLevel(level)
     assert kept.getvalue() == "after\n"
+
+
+def test_the_first_message_of_a_process_may_fall_inside(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It gives the root logger a handler, which is not to write into the closed sink later."""
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])  # as in a process that has just begun
+    with silenced():
+        logging.warning("inside")
+        assert root.handlers
+    assert not root.handlers
+    logging.warning("after")
+    assert capsys.readouterr().err == "WARNING:root:after\n"
+
+
+def test_handlers_of_others_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    root, kept = logging.getLogger(), io.StringIO()
+    expected = [logging.NullHandler()]
+    monkeypatch.setattr(root, "handlers", expected.copy())
+    with silenced():
+        root.addHandler(logging.StreamHandler())
+        root.addHandler(own := logging.StreamHandler(kept))
+    assert root.handlers == [*expected, own]

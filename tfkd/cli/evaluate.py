@@ -45,7 +45,9 @@ def run(config: Config) -> None:
 
     check_suffix(config.out, ".json")
     is_file = config.model.suffix == ".tflite"
-    if is_file and config.out == config.model.with_suffix(".json"):
+    # Whichever way the two are spelled, and whether the model is a link or not.
+    contracts = [model.with_suffix(".json") for model in (config.model, config.model.resolve())]
+    if is_file and config.out.resolve() in [contract.resolve() for contract in contracts]:
         raise ConfigError(f"{config.out}: this is the model's contract; choose another name.")
     written = (config.out.resolve(), config.out.with_suffix("").resolve() / "masks")
     if any(config.model.resolve() in path.parents for path in written):

@@ -86,6 +86,7 @@ def choose_file(
     from tfkd.inference import QUANTIZATIONS
 
     folder = modes_folder(config.out)
+    tuned = folder / "int8_fine_tuned.keras"
     manifest, epochs = data.manifest, config.qat_epochs
     score = WholeVolumeDice(manifest, cases)
     choice = choose_mode(
@@ -103,7 +104,7 @@ def choose_file(
         modes=config.modes or QUANTIZATIONS,
         all_modes=config.all_modes,
         fine_tune=(
-            (lambda: train_for_int8(student, calibration, data, epochs, config.seed))
+            (lambda: train_for_int8(student, calibration, data, epochs, config.seed, tuned))
             if epochs
             else None
         ),

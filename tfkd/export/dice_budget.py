@@ -75,8 +75,8 @@ def choose_mode(
         modes: number formats to try, of `tfkd.inference.QUANTIZATIONS`.
         all_modes: whether to measure all of them although a smaller one is within the budget.
         fine_tune: trains the student for int8 (quantisation-aware) and returns it; called only
-            if nothing else brings int8 into the budget. Why it failed, as an `ExportError` or a
-            `TrainingError`, becomes the row's note.
+            if nothing else brings int8 into the budget. Why it failed, as an `ExportError`, a
+            `TrainingError` or a `ValueError`, becomes the row's note.
         fine_tune_note: what it does, for the table.
         cost: gives time and memory of a file; None measures them in a process of its own.
 
@@ -163,7 +163,7 @@ class _Search:
         mode = _FINE_TUNED
         try:
             self._export(fine_tune(), "int8", mode)
-        except (ExportError, TrainingError) as error:
+        except (ExportError, TrainingError, ValueError) as error:  # Keras's is the last one
             self.rows.append(ModeRow(mode, note=str(error)))
             return
         self._measure(mode, note)

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 __all__ = ["silenced"]
 
@@ -32,8 +33,17 @@ def silenced() -> Iterator[None]:
         stack.enter_context(contextlib.redirect_stderr(sink))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
+        # The first message of a process gives the root logger a handler, which would hold the sink.
+        root = logging.getLogger()
+        stack.callback(_drop_handlers, root, sink, tuple(root.handlers))
         # In a notebook the handler of TensorFlow's logger holds an earlier stream than Python's.
         tensorflow = logging.getLogger("tensorflow")
         stack.callback(tensorflow.setLevel, tensorflow.level)
         tensorflow.setLevel(logging.CRITICAL)
         yield
+
+
+def _drop_handlers(logger: logging.Logger, sink: Any, kept: tuple[logging.Handler, ...]) -> None:
+    for handler in logger.handlers[:]:
+        if handler not in kept and getattr(handler, "stream", None) is sink:
+            logger.removeHandler(handler)

@@ -9,6 +9,7 @@ from tests.export.quantization.blocks import BLOCKS, images, network, with_rando
 from tfkd.export import edge_form, keras_logits
 from tfkd.export.convert import convert
 from tfkd.export.quantization.edge_layers import DepthToSpace, PReLUDifference
+from tfkd.export.quantization.file_form import file_form
 from tfkd.inference import LiteRTModel
 from tfkd.models.zoo import build
 
@@ -125,10 +126,71 @@ def _nested(x):
     return keras.Model(inner, layers.Conv2D(4, 1)(inner))(x)
 
 
-@pytest.mark.parametrize("block", [_shared, _nested, lambda x: _OfOnesOwn(object())(x)])
+def _skip(x):
+    return x + layers.Conv2D(4, 1)(x)
+
+
+class _WithoutItsArgument(_OfOnesOwn):
+    def get_config(self):
+        return layers.Layer.get_config(self)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        _shared,
+        _nested,
+        _skip,
+        lambda x: layers.Conv2D(3, 1)(x)[..., :2],
+        lambda x: layers.Conv2D(3, 1)(keras.ops.relu(x)),
+        layers.Lambda(lambda x: 2 * x),
+        _OfOnesOwn(object()),
+        _WithoutItsArgument(2),
+    ],
+)
 def test_students_that_stay_as_they_are(block):
-    model = network(block)
+    model = network(lambda x: _up(block(x)))
     assert edge_form(model) is model
+    assert file_form(model, "int8") is model
+
+
+def _up(x):
+    return layers.Conv2DTranspose(4, 2, strides=2)(x)
+
+
+def test_mixed_precision_that_cannot_be_built_anew():
+    own = _WithoutItsArgument(2, dtype="mixed_float16")
+    model = network(lambda x: _up(own(x)))
+    assert edge_form(model) is model
+
+
+def test_one_slope_for_all_channels():
+    model, x = network(lambda x: layers.PReLU(shared_axes=(1, 2, 3))(x)), images()
+    new = edge_form(model)
+    assert PReLUDifference in _kinds(new)
+    np.testing.assert_allclose(new(x), model(x), atol=1e-6)
+
+
+def test_names_between_are_not_those_of_the_student():
+    def block(x):
+        x = layers.Conv2D(4, 1, activation="relu", name="c")(x)
+        x = layers.Conv2D(4, 1, name="c_relu")(x)
+        x = layers.PReLU(shared_axes=(1, 2), name="c_difference")(x)
+        x = layers.PReLU(shared_axes=(1, 2), name="c_difference_difference")(x)
+        x = layers.Conv2DTranspose(4, 2, strides=2, activation="relu", name="up")(x)
+        return layers.ReLU(name="up_relu_phases")(layers.Conv2D(4, 1, name="up_phases")(x))
+
+    model, x = network(block), images()
+    new = edge_form(model)
+    assert new is not model
+    assert {layer.name for layer in model.layers} <= {layer.name for layer in new.layers}
+    np.testing.assert_allclose(new(x), model(x), atol=1e-5)
+
+
+def test_an_unnamed_input_keeps_its_layers_name():
+    image = keras.Input((8, 8, 4))
+    model = keras.Model(image, layers.Conv2D(2, 1)(image))
+    assert edge_form(model).layers[0].name == model.layers[0].name
 
 
 def test_sequential():

@@ -185,8 +185,31 @@ def test_students_of_another_kind(student):
     conv = layers.Conv2D(4, 1)
     with pytest.raises(ExportError, match="calls each of its layers once"):
         quantization_aware(network(lambda x: conv(conv(x))))
+    for block in (lambda x: x + layers.Conv2D(4, 1)(x), lambda x: x[..., :2], keras.ops.relu):
+        with pytest.raises(ExportError, match="nothing that is no layer"):
+            quantization_aware(network(block))
     with pytest.raises(ExportError, match="not quantised yet"):
         quantization_aware(quantization_aware(student))
+
+
+def test_names_between_are_not_those_of_the_student():
+    """Keras's own names for two sums are such as are made here between three of a sum."""
+
+    def block(x):
+        x = layers.Add(name="add")([x, layers.Conv2D(4, 1)(x), layers.Conv2D(4, 1)(x)])
+        x = layers.Add(name="add_1")([x, layers.Conv2D(4, 1, activation="silu", name="c")(x)])
+        x = layers.Conv2D(4, 1, name="c_silu")(x)
+        return layers.Conv2D(4, 1, name="add_1_range")(layers.ReLU(name="c_silu_sigmoid")(x))
+
+    model, x = network(block), images()
+    aware = quantization_aware(model, x)
+    assert {layer.name for layer in model.layers} <= {layer.name for layer in aware.layers}
+    assert _error(np.asarray(aware(x)), np.asarray(model(x))) < 0.05
+
+
+def test_one_slope_for_all_channels():
+    model, x = network(lambda x: layers.PReLU(shared_axes=(1, 2, 3))(x)), images()
+    assert _error(np.asarray(quantization_aware(model, x)(x)), np.asarray(model(x))) < 0.05
 
 
 def test_student_is_left_as_it_was(student, ct_slices):

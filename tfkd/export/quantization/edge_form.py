@@ -25,7 +25,8 @@ def edge_form(student: keras.Model, *, splits_prelu: bool = True) -> keras.Model
         A new Functional model in float32, with its own copy of the weights; layers that remain keep
         their names. It is for export: without BatchNorm, a long training would go differently. The
         student itself where it is of another kind, calls a layer several times or a model as a
-        layer, has a layer that cannot be built anew, or is from `quantization_aware`.
+        layer, computes with something else than layers (`x + y`, slices), has a layer that cannot
+        be built anew, or is from `quantization_aware`.
 
     Example:
         >>> from tfkd.models import ENet
@@ -35,10 +36,12 @@ def edge_form(student: keras.Model, *, splits_prelu: bool = True) -> keras.Model
     """
     if functional_graph(student) is None or _has_ranges(student):
         return student
-    network = functional_graph(as_float32(student))
     try:
+        network = functional_graph(as_float32(student))
         return Rewriting(network, splits_prelu).rewrite(student.name)
-    except NotImplementedError:  # Keras's word on a layer of one's own without get_config
+    except Exception:
+        # A layer of one's own that cannot be built anew raises whatever it likes, and a student
+        # that is not made faster can be exported nevertheless.
         return student
 
 

@@ -11,7 +11,7 @@ __all__ = ["DepthToSpace", "PReLUDifference"]
 
 @keras.saving.register_keras_serializable(package="tfkd")
 class DepthToSpace(keras.layers.Layer):
-    """Channels in groups of block², each group a block of pixels, row by row.
+    """Block² groups of c channels, one for each pixel of a block, row by row.
 
     (N, h, w, block² · c) → (N, block · h, block · w, c)
 

@@ -92,7 +92,7 @@ def quantization_aware(
     Raises:
         ExportError: If a layer is of a kind that int8 has no kernel for or that is not known here
             (the message names it), or the model is not Functional, calls a layer several times or a
-            model as a layer.
+            model as a layer, or computes with something else than layers, such as `x + y`.
 
     Example:
         ```python
@@ -108,8 +108,9 @@ def quantization_aware(
     if functional_graph(student) is None:
         raise ExportError(
             f"Student {getattr(student, 'name', student)!r}: expected a Functional keras.Model of "
-            "one input and one output that calls each of its layers once and no model as a layer, "
-            "since each layer is built anew. Build it with keras.Model(inputs, outputs)."
+            "one input and one output that calls each of its layers once, no model as a layer, and "
+            "nothing that is no layer (keras.layers.Add in place of x + y), since each layer is "
+            "built anew. Build it with keras.Model(inputs, outputs)."
         )
     aware = _Quantizing(functional_graph(as_float32(student)), momentum).rewrite(student.name)
     if calibration is not None:
@@ -254,7 +255,8 @@ class _Quantizing(Rewriting):
         return self.measured(name or layer.name, x)
 
     def measured(self, name: str, x: Any, fixed_range: tuple[float, float] | None = None) -> Any:
-        layer = FakeQuantize(self._momentum, fixed_range, dtype="float32", name=f"{name}_range")
+        name = self.free_name(f"{name}_range")
+        layer = FakeQuantize(self._momentum, fixed_range, dtype="float32", name=name)
         return self._remember(layer(x), layer)
 
     def same_range(self, x: Any, source: Any) -> Any:
@@ -310,7 +312,7 @@ class _Quantizing(Rewriting):
         x, *others = features
         for position, other in enumerate(others, start=1):
             is_last = position == len(others)
-            name = layer.name if is_last else f"{layer.name}_{position}"
+            name = layer.name if is_last else self.free_name(f"{layer.name}_{position}")
             x = type(layer)(name=name)([x, other])
             if not is_last:
                 x = self.measured(name, x)
@@ -327,8 +329,9 @@ class _Quantizing(Rewriting):
         if function == "linear":
             return self.same_range(layers.Activation(function, name=name)(x), x)
         if function == "silu":
-            y = layers.Activation("sigmoid", name=f"{name}_sigmoid")(x)
-            y = self.measured(f"{name}_sigmoid", y, _FIXED_RANGES["sigmoid"])
+            inner = self.free_name(f"{name}_sigmoid")
+            y = layers.Activation("sigmoid", name=inner)(x)
+            y = self.measured(inner, y, _FIXED_RANGES["sigmoid"])
             return self.finish(layer, layers.Multiply(name=name)([x, y]), name=name)
         if function in _FIXED_RANGES:
             y = layers.Activation(function, name=name)(x)

@@ -24,15 +24,23 @@ _NOTHING = (
 
 
 def functional_graph(model: keras.Model) -> keras.Model | None:
-    """The model as a Functional one whose layers are called once each; None if it is none."""
+    """The model as a Functional one of layers that are called once each; None if it is none.
+
+    Operations that are no layers, such as `x + y` and slicing, are not known here either.
+    """
     try:
         if not isinstance(model, keras.Model) or len(model.inputs) != 1 or len(model.outputs) != 1:
             return None
     except (AttributeError, ValueError):  # subclassed; Sequential before it is built
         return None
     model = getattr(model, "_functional", model)
-    flat = all(not isinstance(layer, keras.Model) for layer in model.layers)
-    return model if flat and all(len(layer._inbound_nodes) == 1 for layer in model.layers) else None
+    known = all(
+        isinstance(operation, keras.Layer)
+        and not isinstance(operation, keras.Model)
+        and len(operation._inbound_nodes) == 1
+        for operation in model.operations
+    )
+    return model if known else None
 
 
 class Rewriting:
@@ -60,13 +68,17 @@ class Rewriting:
         self._outputs = {tensor._keras_history.operation.name for tensor in network.outputs}
         # Layers that an earlier one has taken in.
         self._absorbed: set[str] = set()
+        # The names of all layers, which no layer between them may have.
+        self._taken = {layer.name for layer in network.layers}
 
     def rewrite(self, name: str) -> keras.Model:
         """The new network."""
         (own,) = self._network.inputs
-        image = keras.Input(batch_shape=own.shape, dtype=own.dtype, name=own.name)
+        # The layer's name, not the tensor's, which is another one where the user gave none.
+        layer_name = own._keras_history.operation.name
+        image = keras.Input(batch_shape=own.shape, dtype=own.dtype, name=layer_name)
         outputs = self._network._run_through_graph(
-            [self.finish_input(own.name, image)], operation_fn=self._writer
+            [self.finish_input(layer_name, image)], operation_fn=self._writer
         )
         return keras.Model(image, keras.tree.flatten(outputs)[0], name=name)
 
@@ -153,7 +165,8 @@ class Rewriting:
         x = self._weighted(self.kind(type(layer)), config, layer, x, kernel, bias)
         if function == "linear":
             return self.finish(last, x, fuses=self.fuses_relu(layer))
-        return self.activation(layer, function, x, f"{layer.name}_{function}", follows=True)
+        name = self.free_name(f"{layer.name}_{function}")
+        return self.activation(layer, function, x, name, follows=True)
 
     def _subpixel(
         self, layer: keras.Layer, last: keras.Layer, x: Any, kernel: np.ndarray, bias: np.ndarray
@@ -165,16 +178,17 @@ class Rewriting:
             "filters": block**2 * filters,
             "kernel_size": 1,
             "kernel_regularizer": layer.kernel_regularizer,
-            "name": f"{layer.name}_phases",
+            "name": self.free_name(f"{layer.name}_phases"),
         }
         bias = np.tile(bias, block**2)
         y = self._weighted(self.kind(layers.Conv2D), config, layer, x, kernel, bias)
         # A ReLU comes before the rearrangement, where it is part of the convolution.
         relu, function = self.sole_reader(last), _activation_name(layer)
         if function != "linear":
-            y = layers.Activation(function, name=f"{layer.name}_{function}_phases")(y)
+            name = self.free_name(f"{layer.name}_{function}_phases")
+            y = layers.Activation(function, name=name)(y)
         elif relu is not None and is_fusable_relu(relu):
-            y = self.copied(relu, name=f"{relu.name}_phases")(y)
+            y = self.copied(relu, name=self.free_name(f"{relu.name}_phases"))(y)
             last = self._absorb(relu)
         y = self.finish(last, y)
         return self.same_range(DepthToSpace(block, name=last.name)(y), y)
@@ -193,9 +207,12 @@ class Rewriting:
 
     def prelu(self, layer: keras.Layer, x: Any) -> Any:
         """A PReLU as the sum of its input and of what it adds below zero."""
-        difference = PReLUDifference(self.rounds, name=f"{layer.name}_difference")
+        name = self.free_name(f"{layer.name}_difference")
+        difference = PReLUDifference(self.rounds, name=name)
         y = difference(x)
-        difference.set_weights([layer.get_weights()[0].reshape(-1)])
+        # One slope may be that of all channels.
+        slopes = np.broadcast_to(layer.get_weights()[0].reshape(-1), difference.alpha.shape)
+        difference.set_weights([slopes])
         difference.trainable = layer.trainable
         y = self.measured(difference.name, y)
         return self.finish(layer, layers.Add(name=layer.name)([x, y]))
@@ -228,6 +245,15 @@ class Rewriting:
         return y
 
     # Graph ----------------------------------------------------------------------------------------
+
+    def free_name(self, name: str) -> str:
+        """A name for a layer between the others: this one or, where it is taken, one like it."""
+        free, count = name, 1
+        while free in self._taken:
+            count += 1
+            free = f"{name}_{count}"
+        self._taken.add(free)
+        return free
 
     def sole_reader(self, layer: keras.Layer) -> keras.Layer | None:
         """The only layer that reads what `layer` gives; None if others do, or the caller."""
@@ -290,7 +316,7 @@ def is_over_channels(norm: keras.Layer) -> bool:
 
 
 def is_steep_at_most_1(layer: keras.Layer) -> bool:
-    """Whether it has a slope for each channel, none above 1."""
+    """Whether it has a slope for each channel, or one for all, none above 1."""
     alpha = keras.ops.convert_to_numpy(layer.alpha)
     return bool(alpha.shape[:-1] == (1,) * (alpha.ndim - 1) and np.all(alpha <= 1))
 
