@@ -51,6 +51,11 @@ plan = Plan(
     methods={
         "overlap_2_regions_2": weighted(2.0, 2.0),
         "overlap_2_regions_2_unlabelled": {**weighted(2.0, 2.0), "unlabelled_share": 0.5},
+        "overlap_1_unlabelled": {**weighted(1.0), "unlabelled_share": 0.5},
+        "overlap_1_unlabelled_75": {**weighted(1.0), "unlabelled_share": 0.75},
+        "overlap_2_unlabelled_75": {**weighted(2.0), "unlabelled_share": 0.75},
+        "overlap_2_regions_0.3_unlabelled_75": {**weighted(2.0, 0.3), "unlabelled_share": 0.75},
+        "overlap_4_regions_1_unlabelled_75": {**weighted(4.0, 1.0), "unlabelled_share": 0.75},
         "labels_2": {"losses": [{"loss": LabelOverlap, "weight": 2.0}]},
         "overlap_2": weighted(2.0),
         "regions_2": weighted(regions=2.0),
