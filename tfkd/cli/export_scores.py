@@ -10,6 +10,7 @@ from tfkd.cli.progress import progress_bar
 if TYPE_CHECKING:
     from tfkd.inference import VolumePredictor
     from tfkd.records import CaseFiles, Manifest
+    from tfkd.report.scoring import CaseFilesLike
     from tfkd.volumes import Volume
 
 __all__ = ["WholeVolumeDice"]
@@ -44,23 +45,20 @@ class WholeVolumeDice:
             predictor: CT → mask.
             name: Of the predictor, for the progress.
         """
-        from tfkd.metrics import CaseTable
-        from tfkd.report.scoring import counted_slices
+        from tfkd.report import ModelInfo, evaluate
 
-        table = CaseTable((), tuple(self._manifest.label_names))
+        manifest = self._manifest
         with progress_bar(f"Dice of {name}") as progress:
-            for done, case in enumerate(self._cases):
-                progress(done, len(self._cases), case.case_id)
-                image, truth = self._read(case)
-                mask = predictor(image)
-                counted = counted_slices(truth, self._manifest.protocol)
-                table = table.with_case(
-                    case.case_id,
-                    truth.array[counted],
-                    mask.array[counted],
-                    image.voxel_volume_ml,
-                )
-            progress(len(self._cases), len(self._cases), "")
+            table = evaluate(
+                predictor,
+                self._cases,
+                ModelInfo(name),
+                manifest.label_names,
+                identity_affine=manifest.identity_affine,
+                protocol=manifest.protocol,
+                progress=progress,
+                read=self._read,
+            ).table
         return {table.label_names[label]: table.mean_dice(label) for label in table.foreground}
 
     def context(self) -> str:
@@ -77,12 +75,12 @@ class WholeVolumeDice:
         ]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
-    def _read(self, case: "CaseFiles") -> "tuple[Volume, Volume]":
+    def _read(self, case: "CaseFilesLike", identity_affine: str | None) -> "tuple[Volume, Volume]":
         from tfkd.report.scoring import read_case
 
         if case.case_id in self._kept:
             return self._kept[case.case_id]
-        both = read_case(case, self._manifest.identity_affine)
+        both = read_case(case, identity_affine)
         size = sum(volume.array.nbytes for volume in both)
         if size <= self._free_bytes:
             self._free_bytes -= size

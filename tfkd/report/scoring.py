@@ -118,6 +118,7 @@ def evaluate(
     empty: EmptyPolicy = DEFAULT_EMPTY,
     protocol: Protocol = WHOLE_VOLUME,
     progress: Progress | None = None,
+    read: Callable[[CaseFilesLike, str | None], tuple[Volume, Volume]] = read_case,
 ) -> Evaluation:
     """Segments every case with `predictor` and compares each mask with the truth.
 
@@ -138,6 +139,7 @@ def evaluate(
             miss score 0 under every policy.
         protocol: which slices count. Its threshold is the predictor's affair.
         progress: called as `progress(done, total, case_id)`.
+        read: gives CT and true mask in place of `read_case`, such as volumes that are in memory.
 
     Returns:
         The evaluation; `seconds_per_volume` is the median over the cases.
@@ -153,7 +155,7 @@ def evaluate(
     for done, case in enumerate(cases):
         if progress:
             progress(done, len(cases), case.case_id)
-        image, truth = read_case(case, identity_affine)
+        image, truth = read(case, identity_affine)
         _check_truth(case, truth, table.label_names)
         start = time.perf_counter()
         prediction = predictor(image)
