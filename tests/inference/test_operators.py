@@ -19,7 +19,8 @@ def prelu_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("prelu")
     image = keras.Input((32, 32, 1))
     x = keras.layers.Conv2D(4, 3, padding="same")(image)
-    x = keras.layers.PReLU(shared_axes=[1, 2])(x)
+    # Slopes above 1, or the export would write it as other operators in int8.
+    x = keras.layers.PReLU(keras.initializers.Constant(2.0), shared_axes=[1, 2])(x)
     x = keras.layers.MaxPooling2D(2)(x)
     x = keras.layers.Conv2DTranspose(4, 3, strides=2, padding="same", use_bias=False)(x)
     student = keras.Model(image, keras.layers.Conv2D(3, 1)(x))
