@@ -19,7 +19,8 @@ def peak_mib(benchmark: type, method: str, values: tuple[Any, ...]) -> float:
     return float(result.stdout.split()[-1])
 
 
-def _own_peak_mib() -> float:
+def own_peak_mib() -> float:
+    """Peak of this process's resident memory so far."""
     status = Path("/proc/self/status")
     if status.exists():
         # Not `getrusage`: on Linux its peak takes over that of the process that started this one.
@@ -34,4 +35,4 @@ if __name__ == "__main__":
     arguments = ast.literal_eval(values)
     instance.setup(*arguments)
     getattr(instance, method)(*arguments)
-    print(_own_peak_mib())
+    print(own_peak_mib())

@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-from benchmarks.peak import _own_peak_mib
+from benchmarks.peak import own_peak_mib
 from tfkd.cli.main import main as tfkd_main
 from tfkd.inference.runtime import LiteRTModel
 
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
     found = {
         "inference_s": sum(seconds),
         "first_at": first_at[0],
-        "peak_mib": _own_peak_mib(),
+        "peak_mib": own_peak_mib(),
     }
     print(json.dumps(found))
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from benchmarks.edge.table import facts
 from tfkd.inference import Contract, open_bundle
+from tfkd.metrics import dice_per_class
 from tfkd.volumes import atomic_path, read_volume
 
 __all__ = ["main", "volume_dice"]
@@ -48,7 +49,8 @@ def main(arguments: list[str] | None = None) -> None:
         arrays = [read_volume(mask, kind="mask").array for mask in masks]
         with open_bundle(options.files[0]) as model:
             contract = Contract.load(model)
-        others = [_keras_mask(options.student, options.ct, contract), *[arrays[0]] * len(arrays)]
+        of_keras = _keras_mask(options.student, options.ct, contract)
+        others = [of_keras, *[arrays[0]] * (len(arrays) - 1)]
     rows = [
         {
             "file": file.name,
@@ -57,7 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
             "dice_with": "Keras student" if index == 0 else options.files[0].name,
         }
         for index, (file, of_file, mask, other) in enumerate(
-            zip(options.files, found, arrays, others[: len(arrays)], strict=True)
+            zip(options.files, found, arrays, others, strict=True)
         )
     ]
     shape = arrays[0].shape
@@ -78,12 +80,11 @@ def volume_dice(
         other: the same.
         label_names: index = label value; the first is the background.
     """
-    dice: dict[str, float | None] = {}
-    for label, name in enumerate(label_names[1:], start=1):
-        here, there = mask == label, other == label
-        voxels = np.count_nonzero(here) + np.count_nonzero(there)
-        dice[name] = 2 * np.count_nonzero(here & there) / voxels if voxels else None
-    return dice
+    dice = dice_per_class(other, mask, len(label_names))[1:]
+    return {
+        name: None if np.isnan(value) else float(value)
+        for name, value in zip(label_names[1:], dice, strict=True)
+    }
 
 
 def _predict(file: Path, ct: Path, mask: Path, threads: int | None) -> dict[str, float]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.edge import COMPARED
 from benchmarks.edge.candidates import CANDIDATES, Run
-from benchmarks.peak import _own_peak_mib
+from benchmarks.peak import own_peak_mib
 
 _LEAST_RUNS = 3
 
@@ -44,7 +44,7 @@ def main(text: str) -> None:
             break
         answer(_timed(run, images[:1], float(line)))
     np.save(folder / f"{request['labels']}.npy", np.concatenate(labels))
-    answer({"peak_mib": _own_peak_mib()})
+    answer({"peak_mib": own_peak_mib()})
 
 
 def _timed(run: Run, image: np.ndarray, seconds: float) -> dict[str, Any]:

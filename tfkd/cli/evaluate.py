@@ -108,8 +108,8 @@ def _load_edge(config: Config) -> "tuple[VolumePredictor, ModelInfo]":
     """What a `.tflite` file says, whether it lies alone or in a bundle."""
     from tfkd.inference import LiteRTModel, Predictor, open_bundle
 
-    predictor = Predictor(config.model, threads=config.threads)
     with open_bundle(config.model) as file:
+        predictor = Predictor(file, threads=config.threads)
         one_slice = LiteRTModel(file, threads=config.threads)
         # The row is that of the file itself, by which `tfkd bundle` finds its scores.
         return predictor, _info(config, file, predictor, one_slice, config.parameters)
