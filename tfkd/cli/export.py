@@ -93,6 +93,11 @@ def run(config: Config) -> None:
                 f"{config.out}: {result.size_bytes / 1e6:.2f} MB, {config.quantization}, the label "
                 f"of Keras on {result.agreement:.3%} of the pixels"
             )
+            if config.quantization == "int16x8":
+                print(
+                    "int16x8 is for accelerators: a CPU takes tens of times longer for it than for "
+                    "int8 or float32."
+                )
     write_config(config, "export", config_path(config.out))
 
 

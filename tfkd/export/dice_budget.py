@@ -22,6 +22,9 @@ _NAMED = 3
 
 _FINE_TUNED = "int8_fine_tuned"
 
+# Formats whose kernels on a CPU are tens of times slower than those of the others.
+_FOR_ACCELERATORS = {"int16x8"}
+
 
 @dataclass(frozen=True)
 class ModeChoice:
@@ -63,7 +66,9 @@ def choose_mode(
     budget, files are tried from the smallest, and the first within it wins. If int8 was tried and
     lost too much, its worst features stay in floating point (`MixedInt8`): 1, 2, 4, … and at most
     half of them, as long as the file is smaller than the best so far, and then as few as will do.
-    If that does not help either, the student is trained on for int8, if that can be done.
+    If that does not help either, the student is trained on for int8, if that can be done. int16x8
+    comes last whatever its size: a CPU takes tens of times longer for it, so it wins only where no
+    other format is within the budget.
 
     Args:
         task: the student, and what every file of it shares.
@@ -133,7 +138,7 @@ class _Search:
                 sizes[mode] = self._export(self.task.student, mode, mode)
             except ExportError as error:
                 failed.append(ModeRow(mode, note=str(error)))
-        for mode in sorted(sizes, key=sizes.__getitem__):
+        for mode in sorted(sizes, key=lambda mode: (mode in _FOR_ACCELERATORS, sizes[mode])):
             if self.best is None or all_modes:
                 self._measure(mode)
         self.rows += failed
@@ -187,6 +192,9 @@ class _Search:
             tuned = next((row for row in measured if row.mode == _FINE_TUNED), self.best)
             if tuned is not self.best:
                 text += f", and {tuned.dice_drop:.2f} after training for it"
+        for row in measured:
+            if row.mode in _FOR_ACCELERATORS and row.within_budget and row.mode != self.best.mode:
+                text += f"; {row.mode}, {(row.size_bytes or 0) / 1e6:.2f} MB, is for accelerators"
         timed = [row for row in measured if row.within_budget and row.ms_per_slice is not None]
         fastest = min(timed, key=lambda row: row.ms_per_slice or 0.0, default=self.best)
         if fastest.mode != self.best.mode:
@@ -212,8 +220,9 @@ class _Search:
         mode = f"int8_mixed_{len(features)}"
         try:
             content = mixed.content(features)
-            if self.best is not None and len(content) >= (self.best.size_bytes or 0):
-                return None
+            if self.best is not None and self.best.mode not in _FOR_ACCELERATORS:
+                if len(content) >= (self.best.size_bytes or 0):
+                    return None
             write_checked(
                 self.task.student,
                 self.folder / f"{mode}.tflite",
@@ -237,10 +246,16 @@ class _Search:
         path = self.folder / f"{mode}.tflite"
         row = self.measurements.file(mode, path, self.max_dice_drop, note)
         self.rows.append(row)
-        smallest = math.inf if self.best is None else self.best.size_bytes or math.inf
-        if row.within_budget and (row.size_bytes or math.inf) < smallest:
+        if row.within_budget and (self.best is None or self._is_better(row, self.best)):
             self.best = row
         return row
+
+    @staticmethod
+    def _is_better(row: ModeRow, best: ModeRow) -> bool:
+        if row.mode in _FOR_ACCELERATORS:
+            return False
+        smaller = (row.size_bytes or math.inf) < (best.size_bytes or math.inf)
+        return smaller or best.mode in _FOR_ACCELERATORS
 
     def _note(self, row: ModeRow, note: str) -> None:
         both = " ".join(filter(None, (row.note, note)))
