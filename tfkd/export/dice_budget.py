@@ -220,9 +220,8 @@ class _Search:
         mode = f"int8_mixed_{len(features)}"
         try:
             content = mixed.content(features)
-            if self.best is not None and self.best.mode not in _FOR_ACCELERATORS:
-                if len(content) >= (self.best.size_bytes or 0):
-                    return None
+            if len(content) >= self._size_to_beat():
+                return None
             write_checked(
                 self.task.student,
                 self.folder / f"{mode}.tflite",
@@ -246,16 +245,16 @@ class _Search:
         path = self.folder / f"{mode}.tflite"
         row = self.measurements.file(mode, path, self.max_dice_drop, note)
         self.rows.append(row)
-        if row.within_budget and (self.best is None or self._is_better(row, self.best)):
+        may_win = self.best is None or row.mode not in _FOR_ACCELERATORS
+        if row.within_budget and may_win and (row.size_bytes or math.inf) < self._size_to_beat():
             self.best = row
         return row
 
-    @staticmethod
-    def _is_better(row: ModeRow, best: ModeRow) -> bool:
-        if row.mode in _FOR_ACCELERATORS:
-            return False
-        smaller = (row.size_bytes or math.inf) < (best.size_bytes or math.inf)
-        return smaller or best.mode in _FOR_ACCELERATORS
+    def _size_to_beat(self) -> float:
+        """Bytes of the best file; a file for accelerators gives way to any other."""
+        if self.best is None or self.best.mode in _FOR_ACCELERATORS:
+            return math.inf
+        return self.best.size_bytes or math.inf
 
     def _note(self, row: ModeRow, note: str) -> None:
         both = " ".join(filter(None, (row.note, note)))
