@@ -8,7 +8,7 @@ from tfkd.losses import DistillationLoss
 from tfkd.losses.region_affinity import _resize_nearest
 from tfkd.losses.sizes import area_average
 
-__all__ = ["ClassTemperature", "PixelAffinity", "RegionVariant"]
+__all__ = ["ClassTemperature", "RegionVariant"]
 
 _EPSILON = 1e-12
 
@@ -25,7 +25,6 @@ class RegionVariant(DistillationLoss):
         ring: Width in pixels of a ring around each foreground region, each a region more; 0 for
             none.
         size_power: Pairs are weighed by (pixels of the smaller region) to minus this power.
-        scope: Pairs of regions of one image, or of all images of the `"batch"`.
     """
 
     def __init__(
@@ -37,7 +36,6 @@ class RegionVariant(DistillationLoss):
         pairs: Literal["all", "background"] = "all",
         ring: int = 0,
         size_power: float = 0.0,
-        scope: Literal["image", "batch"] = "image",
         name: str | None = None,
     ) -> None:
         super().__init__(
@@ -50,7 +48,6 @@ class RegionVariant(DistillationLoss):
         self.pairs = pairs
         self.ring = ring
         self.size_power = size_power
-        self.scope = scope
 
     def couples_examples(self, num_classes: int) -> bool:
         """The study runs on one device."""
@@ -78,7 +75,7 @@ class RegionVariant(DistillationLoss):
         return ops.concatenate([labels, ops.maximum(wide - foreground, 0.0)], axis=-1)
 
     def _contrast(self, features: Any, regions: Any) -> tuple[Any, Any]:
-        """Cosines (N, K, partners), and which regions a feature of this size holds (N, K)."""
+        """Cosines (N, K, K), and which regions a feature of this size holds (N, K)."""
         features = ops.cast(features, "float32")
         resize = area_average if self.masks == "area" else _resize_nearest
         masks = resize(regions, *features.shape[1:3])
@@ -91,19 +88,11 @@ class RegionVariant(DistillationLoss):
         length = ops.sqrt(ops.sum(ops.square(vectors), axis=-1, keepdims=True) + _EPSILON)
         unit = vectors / length
         present = ops.cast(area > 0, "float32")
-        if self.scope == "image":
-            return ops.matmul(unit, ops.swapaxes(unit, 1, 2)), present
-        regions_of_batch = ops.reshape(unit, (-1, unit.shape[-1]))
-        return ops.einsum("nkc,jc->nkj", unit, regions_of_batch), present
+        return ops.matmul(unit, ops.swapaxes(unit, 1, 2)), present
 
     def _pair_weights(self, present: Any, areas: Any) -> Any:
-        """Weight of each region's pairs (N, K, partners)."""
+        """Weight of each region's pairs (N, K, K)."""
         count = present.shape[-1]
-        if self.scope == "batch":
-            both = present[:, :, None, None] * present[None, None]
-            same = ops.eye(ops.shape(present)[0])[:, None, :, None] * ops.eye(count)[None, :, None]
-            both = both * (1.0 - same)
-            return ops.reshape(both, (-1, count, ops.shape(present)[0] * count))
         both = present[:, :, None] * present[:, None, :] * (1.0 - ops.eye(count))
         if self.pairs == "background":
             first = ops.one_hot(0, count)
@@ -120,57 +109,7 @@ class RegionVariant(DistillationLoss):
             "pairs": self.pairs,
             "ring": self.ring,
             "size_power": self.size_power,
-            "scope": self.scope,
         }
-
-
-class PixelAffinity(DistillationLoss):
-    """Cosine of every place to every region of its image, compared as maps, regions weighing alike.
-
-    Args:
-        teacher_layer_name: Teacher layer.
-        student_layer_name: Student layer; the teacher's name by default.
-    """
-
-    def __init__(
-        self,
-        teacher_layer_name: str = "tap_high",
-        student_layer_name: str | None = None,
-        name: str | None = None,
-    ) -> None:
-        super().__init__(
-            teacher_layer_name,
-            student_layer_name or teacher_layer_name,
-            name or f"pixel_region_{teacher_layer_name}",
-        )
-
-    def compute_loss(self, teacher: Any, student: Any, labels: Any) -> Any:
-        """One value per example (N,)."""
-        cosine_t, present = self._cosines(teacher, labels)
-        cosine_s, _ = self._cosines(student, labels)
-        height, width = cosine_t.shape[1:3]
-        if tuple(cosine_s.shape[1:3]) != (height, width):
-            cosine_s = ops.image.resize(cosine_s, (height, width), interpolation="bilinear")
-        regions = ops.maximum(ops.sum(present, axis=-1), 1.0)
-        squared = ops.square(cosine_s - cosine_t) * present[:, None, None]
-        places = ops.sum(squared, axis=-1) / regions[:, None, None]
-        masks = area_average(labels, height, width)
-        area = ops.maximum(ops.sum(masks, axis=(1, 2)), 1e-6)
-        per_region = ops.einsum("nhw,nhwk->nk", places, masks) / area
-        return ops.sum(per_region * present, axis=-1) / regions
-
-    @staticmethod
-    def _cosines(features: Any, labels: Any) -> tuple[Any, Any]:
-        """Cosines (N, h, w, K), centred per image, and which regions there are (N, K)."""
-        features = ops.cast(features, "float32")
-        masks = area_average(labels, *features.shape[1:3])
-        area = ops.sum(masks, axis=(1, 2))
-        centred = features - ops.mean(features, axis=(1, 2), keepdims=True)
-        vectors = ops.einsum("nhwk,nhwc->nkc", masks, centred)
-        return (
-            ops.einsum("nhwc,nkc->nhwk", _unit(centred), _unit(vectors)),
-            ops.cast(area > 0, "float32"),
-        )
 
 
 class ClassTemperature(DistillationLoss):
@@ -203,7 +142,3 @@ class ClassTemperature(DistillationLoss):
     def get_config(self) -> dict[str, Any]:
         """Arguments that rebuild the loss."""
         return {"background": self.background, "foreground": self.foreground, "name": self.name}
-
-
-def _unit(vectors: Any) -> Any:
-    return vectors / ops.sqrt(ops.sum(ops.square(vectors), axis=-1, keepdims=True) + _EPSILON)
