@@ -72,6 +72,11 @@ def test_settings_of_networks_override_those_of_the_plan(write: Callable[..., Pa
     assert plan.teachers["trained"].file == str(path.parent / "teacher.keras")
 
 
+def test_a_teachers_records_are_beside_the_plan(write: Callable[..., Path]) -> None:
+    path = write("seed = 7", 'records = "more"')
+    assert read_plan(path).teachers["raunet"].records == str(path.parent / "more")
+
+
 def test_methods(write: Callable[..., Path]) -> None:
     plan = read_plan(write())
     plan.check()
@@ -103,6 +108,8 @@ def test_methods(write: Callable[..., Path]) -> None:
         ("[methods.each]", "[methods.plain]", ["[methods.plain]", "always there"]),
         ("[methods.each]", '[methods."a/b"]', ["[methods]", "'a/b'"]),
         ('file = "teacher.keras"', "width = 1.0", ["[teachers.trained]", "`file`"]),
+        ('file = "teacher.keras"', 'file = "a"\nrecords = "b"', ["[teachers.trained]", "both"]),
+        ("xla = true", 'records = "more"', ["[students.enet]", "'records'"]),
         ('weighting = "confidence"', 'weighting = "most"', ["[methods.both]", "'confidence'"]),
         ('records = "records"', "", ["records", "found none"]),
         ("[training]", "[training", ["expected a plan as TOML"]),

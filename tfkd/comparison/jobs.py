@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tfkd.comparison.method import PLAIN, Method
 from tfkd.comparison.networks import Network
 from tfkd.comparison.settings import Settings
+from tfkd.comparison.teacher_records import teacher_manifest
 from tfkd.volumes import WHOLE_VOLUME
 
 if TYPE_CHECKING:
@@ -93,11 +94,15 @@ def jobs_of(plan: "Plan", manifest: "Manifest") -> list[Job]:
         manifest: Manifest of its records.
 
     Raises:
-        PlanError: If a teacher's file is missing, or a method cannot be built.
+        PlanError: If a teacher's file is missing or its records do not fit, or a method cannot be
+            built.
     """
     data = {"version": 1, "revision": plan.revision, "records": records_identity(manifest)}
     teachers = {
-        name: _teacher_job(_for_protocol(one, manifest), data)
+        name: _teacher_job(
+            _for_protocol(one, manifest),
+            data | {"records": records_identity(teacher_manifest(one, manifest))},
+        )
         for name, one in plan.teachers.items()
     }
     students = [_for_protocol(one, manifest) for one in plan.students.values()]
@@ -195,5 +200,6 @@ def settings_of(job: Job) -> dict[str, Any]:
         "network": network.network,
         "width": network.width,
         **({"options": dict(network.options)} if network.options else {}),
+        **({"records": Path(network.records).name} if network.records else {}),
         **job.settings.values,
     }

@@ -3,7 +3,7 @@
 import importlib
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,7 +16,7 @@ from tfkd.volumes import sha256_of
 __all__ = ["Network"]
 
 _OWN = ("network", "width", "options")
-_OF_TEACHERS = ("file", "sha256", "seed")
+_OF_TEACHERS = ("file", "sha256", "seed", "records")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,8 @@ class Network:
         file: A trained teacher, `.keras`.
         sha256: Checksum of that file, so that its rows are known where it is not.
         seed: Seed of a teacher.
+        records: Records that a teacher is trained on, if not the plan's, such as ones with masks
+            that the students do not get. The spec and the labels must be the same.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Network:
     file: str | None = None
     sha256: str | None = None
     seed: int = 0
+    records: str | None = None
 
     @classmethod
     def parse(cls, where: str, name: str, table: Any, training: Settings, teacher: bool) -> Self:
@@ -61,18 +64,30 @@ class Network:
         known = _OWN + (_OF_TEACHERS if teacher else ())
         for key in given:
             check_known(where, key, known + Settings.names())
-        if isinstance(given.get("file"), Path):
-            given["file"] = str(given["file"])
+        for key in ("file", "records"):
+            if isinstance(given.get(key), Path):
+                given[key] = str(given[key])
         options = as_table(f"{where} options", given.pop("options", {}))
         own = {key: given.pop(key) for key in known if key in given}
         fields = typed_fields(where, own, cls)
         if ("file" in fields) == ("network" in fields):
             expected = "either a `network` or the `file` of one" if teacher else "a `network`"
             raise PlanError(f"{where}: expected {expected}. Received {sorted(fields) or 'none'}.")
+        if "file" in fields and "records" in fields:
+            raise PlanError(
+                f"{where}: expected `file`, a trained teacher, or the `records` to train one on. "
+                "Received both."
+            )
         if "network" in fields:
             fields["network"] = _network(where, fields["network"])
         settings = training.updated(where, given)
         return cls(name=name, settings=settings, options=options, **fields)
+
+    def relative_to(self, folder: Path) -> Self:
+        """The same network, its relative paths being below a folder."""
+        file = None if self.file is None else str(folder / self.file)
+        records = None if self.records is None else str(folder / self.records)
+        return replace(self, file=file, records=records)
 
     def check_options(self, where: str) -> None:
         """Raises a `PlanError` if the network does not take an option; imports Keras."""

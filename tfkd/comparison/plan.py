@@ -25,8 +25,9 @@ class Plan:
         records: Folder of records, made by `tfkd prepare`.
         seeds: Seeds of the students' trainings.
         training: Settings of every training by name, see `Settings`.
-        teachers: Tables by name: `network`, `width`, `options` and `seed`, or `file` (and `sha256`)
-            for a trained one; and any setting, for this teacher only.
+        teachers: Tables by name: `network`, `width`, `options`, `seed` and, if they are not the
+            plan's, `records`; or `file` (and `sha256`) for a trained one; and any setting, for this
+            teacher only.
         students: Tables by name: `network`, `width`, `options`, and any setting, for all rows of
             this student.
         methods: Tables by name, see `Method`: a `preset` with its arguments, or `losses`; and
@@ -82,11 +83,8 @@ class Plan:
         plan = replace(self)  # reads itself again, so that nothing is shared
         plan._set("records", folder / plan.records)
         plan._set("source", None if plan.source is None else folder / plan.source)
-        files = {
-            name: one if one.file is None else replace(one, file=str(folder / one.file))
-            for name, one in plan.teachers.items()
-        }
-        plan._set("teachers", files)
+        teachers = {name: one.relative_to(folder) for name, one in plan.teachers.items()}
+        plan._set("teachers", teachers)
         return plan
 
     def teachers_of(self, method: Method) -> list[tuple[str, ...]]:

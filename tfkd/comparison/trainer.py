@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfkd.comparison.jobs import Job, settings_of
+from tfkd.comparison.teacher_records import teacher_manifest
 from tfkd.errors import PlanError, TrainingError
 from tfkd.volumes import atomic_path, sha256_of
 
@@ -237,7 +238,7 @@ class Trainer:
         settings = job.settings
         variation = {} if settings.augment else {"augmentation": None}
         return records.load(
-            self._plan.records,
+            job.network.records or self._plan.records,
             batch_size=settings.batch_size,
             steps_per_epoch=settings.steps_per_epoch,
             seed=job.seed,
@@ -271,9 +272,11 @@ class Trainer:
             return cache_teacher(distiller, data, progress=progress)
 
     def _check_validation(self, job: Job) -> None:
-        if job.settings.keep == "best" and not self._manifest.splits.get("validation"):
+        splits = teacher_manifest(job.network, self._manifest).splits
+        if job.settings.keep == "best" and not splits.get("validation"):
+            records = job.network.records or self._plan.records
             raise PlanError(
-                f'{job.title}: expected validation cases in {self._plan.records} for keep="best", '
+                f'{job.title}: expected validation cases in {records} for keep="best", '
                 'found none. Keep "last", or prepare records with --validation.'
             )
 
