@@ -32,6 +32,15 @@ records $dev abdomen128_dev_u 128 --test-cases abd_009 abd_027 "${with_unlabelle
 
 records "$data/lits17" lits128 128 --test-cases 7 9 16 23 29 35
 
+# The same patients; of those that are trained on, five have their masks.
+quarter=runs/lits_quarter
+mkdir -p $quarter
+cp -n "$data"/lits17/volume-*.nii.gz $quarter
+for patient in 0 8 14 30 42 7 9 16 23 29 35; do
+  cp -n "$data/lits17/segmentation-$patient.nii.gz" $quarter
+done
+records $quarter lits128_quarter 128 --missing-masks keep --test-cases 7 9 16 23 29 35
+
 python -c "import tfkd; tfkd.volumes.write_phantom_cohort('$phantoms', 100, shape_zyx=(24, 96, 96))"
 # shellcheck disable=SC2046
 records $phantoms phantoms96 96 --test-cases $(seq 60 99)
