@@ -59,20 +59,82 @@ def test_each_is_trained_on_its_own(
     assert masks[1]
 
 
-def test_a_teacher_has_not_seen_who_it_is_judged_on(
-    make_plan: Callable[..., Plan], records: Path, manifest: Manifest, tmp_path: Path
+@pytest.fixture
+def make_records(records: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Records of the same patients, split otherwise."""
+
+    def make(**split: Any) -> Path:
+        folder = tmp_path / f"records{len(list(tmp_path.iterdir()))}"
+        plan = SplitPlan(**{"train": ["0"], "validation": [], "test": [], **split})
+        prepare(records.parent / "lits", folder, PreprocessSpec(size=(32, 32)), split=plan)
+        return folder
+
+    return make
+
+
+def test_the_teacher_is_scored_anew_on_other_patients(
+    make_plan: Callable[..., Plan], make_records: Callable[..., Path]
 ) -> None:
-    split = SplitPlan(train=["0", "2"], validation=[], test=["1", "3"])
-    prepare(records.parent / "lits", tmp_path / "more", manifest.spec, split=split)
-    with pytest.raises(PlanError, match=rf"\[teachers.big\] records.*{TEST_CASES[0]}"):
-        jobs_of(make_plan(**_teacher(tmp_path / "more")), manifest)
+    own = make_records()
+    identities = set()
+    for test in (["2", "3"], ["2"]):
+        folder = make_records(train=["0", "1"], test=test)
+        plan = make_plan(records=folder, **_teacher(own))
+        identities.add(jobs_of(plan, Manifest.load(folder))[0].identity)
+    assert len(identities) == 2
+
+
+@pytest.mark.parametrize(
+    ("own", "keep", "named"),
+    [
+        ({"train": ["0", "2"], "test": ["1", "3"]}, "last", TEST_CASES[0]),
+        ({"train": ["0", "1"]}, "last", "volume-1"),  # which the plan validates on
+        ({"validation": ["2"]}, "best", TEST_CASES[0]),  # on which its epoch is chosen
+        ({"validation": ["2"]}, "last", None),
+        ({"validation": ["1"], "test": ["2", "3"]}, "best", None),
+    ],
+)
+def test_a_teacher_has_not_seen_who_it_is_judged_on(
+    make_plan: Callable[..., Plan],
+    make_records: Callable[..., Path],
+    own: dict[str, Any],
+    keep: str,
+    named: str | None,
+) -> None:
+    folder = make_records(train=["0"], validation=["1"], test=["2", "3"])
+    teachers = _teacher(make_records(**own))
+    teachers["teachers"]["big"]["keep"] = keep
+    plan, manifest = make_plan(records=folder, **teachers), Manifest.load(folder)
+    if named is None:
+        assert jobs_of(plan, manifest)[0].kind == "teacher"
+        return
+    with pytest.raises(PlanError, match=rf"\[teachers.big\] records.*not seen.*{named}"):
+        jobs_of(plan, manifest)
+
+
+def test_a_best_epoch_needs_validation_patients_of_its_own(
+    make_plan: Callable[..., Plan], make_records: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = make_records(train=["0"], validation=["1"], test=["2", "3"])
+    own = make_records(test=["2", "3"])
+    teachers = _teacher(own)
+    teachers["teachers"]["big"]["keep"] = "best"
+    plan, manifest = make_plan(records=folder, **teachers), Manifest.load(folder)
+    with pytest.raises(PlanError, match=f"expected validation cases in {own}"):
+        Trainer(plan, manifest, tmp_path).check(jobs_of(plan, manifest)[:1])
+
+
+def test_records_that_are_gone(make_plan: Callable[..., Plan], manifest: Manifest) -> None:
+    with pytest.raises(PlanError, match=r"\[teachers.big\] records: gone cannot be read"):
+        jobs_of(make_plan(**_teacher(Path("gone"))), manifest)
 
 
 @pytest.mark.parametrize(
     ("changed", "mentions"),
     [
         ({"label_names": ("background", "liver", "cyst")}, "cyst"),
-        ({"spec": PreprocessSpec(size=(16, 16))}, "16"),
+        ({"spec": PreprocessSpec(size=(16, 16))}, r"\(16, 16\)"),
+        ({"identity_affine": "RAS"}, "RAS"),
         ({"protocol": REFERENCE}, "reference"),
     ],
 )

@@ -96,11 +96,27 @@ def test_all_modes_without_a_budget(student, task_of, score_against, truth, tmp_
 
 
 @pytest.mark.parametrize(
-    ("modes", "chosen"),
-    [(("float32", "int16x8"), "float32"), (("int16x8",), "int16x8")],
+    ("modes", "all_modes", "measured", "chosen", "said"),
+    [
+        (
+            ("float32", "int16x8"),
+            True,
+            ["float32", "int16x8"],
+            "float32",
+            "float32 is the smallest",
+        ),
+        (
+            ("float32", "int16x8"),
+            False,
+            ["float32"],
+            "float32",
+            "float32 is the smallest",
+        ),
+        (("int16x8",), False, ["int16x8"], "int16x8", "tens of times longer"),
+    ],
 )
 def test_the_format_of_accelerators_wins_only_where_no_other_does(
-    student, task_of, score_against, truth, tmp_path, modes, chosen
+    student, task_of, score_against, truth, tmp_path, modes, all_modes, measured, chosen, said
 ):
     """It is a quarter of the size of float32, and a CPU takes tens of times longer for it."""
     choice = choose_mode(
@@ -110,11 +126,36 @@ def test_the_format_of_accelerators_wins_only_where_no_other_does(
         context="",
         max_dice_drop=3.0,
         modes=modes,
-        all_modes=True,
+        all_modes=all_modes,
         cost=_cost,
     )
+    assert [row.mode for row in choice.rows[1:]] == measured
     assert choice.chosen.mode == chosen
-    assert ("is for accelerators" in choice.reason) == (chosen != "int16x8")
+    assert said in choice.reason
+
+
+def test_an_int8_file_replaces_that_of_accelerators_whatever_its_size(
+    make_student, task_of, score_against, truth, tmp_path, monkeypatch
+):
+    broken = wide_student(make_student)
+    content = MixedInt8.content
+    # Larger than the file in int16x8, which then is the smallest within the budget.
+    monkeypatch.setattr(MixedInt8, "content", lambda *given: content(*given) + bytes(100_000))
+    choice = choose_mode(
+        task_of(broken),
+        tmp_path,
+        score_against(truth),
+        context="",
+        max_dice_drop=6.0,
+        modes=("int8", "int16x8"),
+        cost=_cost,
+    )
+    rows = {row.mode: row for row in choice.rows}
+    assert rows["int16x8"].within_budget
+    assert choice.chosen.mode == "int8_mixed_1"
+    assert choice.chosen.size_bytes > rows["int16x8"].size_bytes
+    assert "int8_mixed_1 is the smallest file for a CPU" in choice.reason
+    assert "; int16x8, " in choice.reason
 
 
 def test_the_worst_operators_stay_in_floating_point(

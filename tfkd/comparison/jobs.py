@@ -101,7 +101,7 @@ def jobs_of(plan: "Plan", manifest: "Manifest") -> list[Job]:
     teachers = {
         name: _teacher_job(
             _for_protocol(one, manifest),
-            data | {"records": records_identity(teacher_manifest(one, manifest))},
+            data | _teachers_data(one, manifest),
         )
         for name, one in plan.teachers.items()
     }
@@ -137,6 +137,20 @@ def jobs_of(plan: "Plan", manifest: "Manifest") -> list[Job]:
 
 def _for_protocol(network: Network, manifest: "Manifest") -> Network:
     return replace(network, settings=network.settings.for_protocol(manifest.protocol))
+
+
+def _teachers_data(teacher: Network, manifest: "Manifest") -> dict[str, Any]:
+    """What a teacher is trained on, and whom its row is scored on if that does not follow."""
+    own = teacher_manifest(teacher, manifest)
+    facts: dict[str, Any] = {"records": records_identity(own)}
+    if own is not manifest and _scored_on(own) != _scored_on(manifest):
+        facts["scored_on"] = _scored_on(manifest)
+    return facts
+
+
+def _scored_on(manifest: "Manifest") -> list[list[str | None]]:
+    cases = map(manifest.case, manifest.splits["test"])
+    return [[case.case_id, case.image_sha256, case.mask_sha256] for case in cases]
 
 
 def _teacher_job(network: Network, data: Mapping[str, Any]) -> Job:

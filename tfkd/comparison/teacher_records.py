@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tfkd.comparison.networks import Network
-from tfkd.errors import PlanError
+from tfkd.errors import PlanError, RecordError
 from tfkd.records.manifest import Manifest
 
 __all__ = ["teacher_manifest"]
@@ -20,35 +20,51 @@ def teacher_manifest(teacher: Network, manifest: Manifest) -> Manifest:
         The plan's manifest, or that of the teacher's own records.
 
     Raises:
-        PlanError: If its own records are prepared otherwise, have other labels, or train on a CT
-            that the plan tests on.
-        RecordError: If they cannot be read.
+        PlanError: If its own records cannot be read, are prepared otherwise, have other labels, or
+            train or choose an epoch on a CT that the plan validates or tests on. A CT is known by
+            the checksum of its file; another file of the same patient is not noticed.
     """
     if teacher.records is None:
         return manifest
-    own = Manifest.load(Path(teacher.records))
     where = f"[teachers.{teacher.name}] records: {teacher.records}"
-    for what in ("spec", "label_names", "protocol"):
-        expected, received = getattr(manifest, what), getattr(own, what)
+    try:
+        own = Manifest.load(Path(teacher.records))
+    except RecordError as error:
+        raise PlanError(f"{where} cannot be read: {error}") from error
+    _check_kind(where, own, manifest)
+    test = _checksums(manifest, "test")
+    seen = _names(test | _checksums(manifest, "validation"), _checksums(own, "train"))
+    if teacher.settings.keep == "best":
+        seen |= _names(test, _checksums(own, "validation"))
+    if seen:
+        raise PlanError(
+            f"{where}: expected a teacher that has not seen the patients it is judged on. It is "
+            f"trained or validated on {', '.join(sorted(seen))}, which the plan tests or validates "
+            "on. Prepare both records with the same --test-cases, and the same --validation-cases "
+            "or --validation 0."
+        )
+    return own
+
+
+def _check_kind(where: str, own: Manifest, manifest: Manifest) -> None:
+    for what, expected, received in (
+        ("preprocessing", manifest.spec, own.spec),
+        ("labels", manifest.label_names, own.label_names),
+        ("protocol", manifest.protocol.name, own.protocol.name),
+        ("target", manifest.target_labels, own.target_labels),
+        ("axes of files without any", manifest.identity_affine, own.identity_affine),
+    ):
         if expected != received:
             raise PlanError(
                 f"{where}: expected the {what} of the plan's records, {expected}. Received "
                 f"{received}. Prepare both with the same settings."
             )
-    judged = {
-        manifest.case(name).image_sha256: name
-        for split in ("validation", "test")
-        for name in manifest.splits[split]
-    }
-    seen = sorted(
-        judged[checksum]
-        for name in own.splits["train"]
-        if (checksum := own.case(name).image_sha256) in judged
-    )
-    if seen:
-        raise PlanError(
-            f"{where}: expected a teacher that has not seen the patients it is judged on. It is "
-            f"trained on {', '.join(seen)}, which the plan validates or tests on. Prepare its "
-            "records with the same --test-cases."
-        )
-    return own
+
+
+def _checksums(manifest: Manifest, split: str) -> dict[str, str]:
+    """Names of a split's cases by the checksums of their CTs."""
+    return {manifest.case(name).image_sha256: name for name in manifest.splits[split]}
+
+
+def _names(cases: dict[str, str], others: dict[str, str]) -> set[str]:
+    return {name for checksum, name in cases.items() if checksum in others}

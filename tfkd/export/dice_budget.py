@@ -32,7 +32,8 @@ class ModeChoice:
 
     Attributes:
         rows: Keras, then the files in the order in which they were measured.
-        chosen: the smallest file within the budget; None without a budget, or if no file is.
+        chosen: the smallest file within the budget, int16x8 only if it is the only one; None
+            without a budget, or if no file is.
         reason: one sentence on the choice.
         folder: of the files, `<mode>.tflite` with their contracts.
     """
@@ -113,7 +114,7 @@ def choose_mode(
 
 
 class _Search:
-    """The rows so far, and the smallest file within the budget among them."""
+    """The rows so far, and the best file within the budget among them."""
 
     def __init__(
         self,
@@ -183,8 +184,16 @@ class _Search:
             least = min(measured, key=lambda row: row.dice_drop, default=None)
             closest = "" if least is None else f"; {least.mode} loses least, {least.dice_drop:.2f}"
             return f"No file loses at most {budget} of Dice{closest}."
+        smaller = [
+            row
+            for row in measured
+            if row.mode in _FOR_ACCELERATORS
+            and row.within_budget
+            and (row.size_bytes or math.inf) < (self.best.size_bytes or math.inf)
+        ]
+        kind = "smallest file for a CPU" if smaller else "smallest file"
         text = (
-            f"{self.best.mode} is the smallest file that loses at most {budget} of Dice: "
+            f"{self.best.mode} is the {kind} that loses at most {budget} of Dice: "
             f"{self.best.dice_drop:.2f}"
         )
         if int8 is not None and int8.within_budget is False:
@@ -192,9 +201,10 @@ class _Search:
             tuned = next((row for row in measured if row.mode == _FINE_TUNED), self.best)
             if tuned is not self.best:
                 text += f", and {tuned.dice_drop:.2f} after training for it"
-        for row in measured:
-            if row.mode in _FOR_ACCELERATORS and row.within_budget and row.mode != self.best.mode:
-                text += f"; {row.mode}, {(row.size_bytes or 0) / 1e6:.2f} MB, is for accelerators"
+        if self.best.mode in _FOR_ACCELERATORS:
+            text += "; it is for accelerators: a CPU takes tens of times longer for it"
+        for row in smaller:
+            text += f"; {row.mode}, {(row.size_bytes or 0) / 1e6:.2f} MB, is for accelerators"
         timed = [row for row in measured if row.within_budget and row.ms_per_slice is not None]
         fastest = min(timed, key=lambda row: row.ms_per_slice or 0.0, default=self.best)
         if fastest.mode != self.best.mode:
