@@ -67,6 +67,14 @@ def test_the_smallest_file_within_the_budget(
     assert (tmp_path / "student.config.toml").is_file()
 
 
+def test_what_is_for_accelerators_is_said(
+    models: Path, records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "student.tflite"
+    assert main(words(models, records, out, "-q", "int16x8", "--min-agreement", "0")) == 0
+    assert "a CPU takes tens of times longer" in capsys.readouterr().out
+
+
 def test_no_measurement_is_lost_or_made_twice(
     models: Path,
     records: Path,

@@ -99,10 +99,7 @@ def jobs_of(plan: "Plan", manifest: "Manifest") -> list[Job]:
     """
     data = {"version": 1, "revision": plan.revision, "records": records_identity(manifest)}
     teachers = {
-        name: _teacher_job(
-            _for_protocol(one, manifest),
-            data | _teachers_data(one, manifest),
-        )
+        name: _teacher_job(_for_protocol(one, manifest), data | _teachers_data(one, manifest))
         for name, one in plan.teachers.items()
     }
     students = [_for_protocol(one, manifest) for one in plan.students.values()]
