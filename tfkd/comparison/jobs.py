@@ -137,10 +137,12 @@ def _for_protocol(network: Network, manifest: "Manifest") -> Network:
 
 
 def _teachers_data(teacher: Network, manifest: "Manifest") -> dict[str, Any]:
-    """What a teacher is trained on, and whom its row is scored on if that does not follow."""
+    """Records of a teacher's own, and whom its row is scored on if that does not follow."""
+    if teacher.records is None:
+        return {}
     own = teacher_manifest(teacher, manifest)
     facts: dict[str, Any] = {"records": records_identity(own)}
-    if own is not manifest and _scored_on(own) != _scored_on(manifest):
+    if _scored_on(own) != _scored_on(manifest):
         facts["scored_on"] = _scored_on(manifest)
     return facts
 
