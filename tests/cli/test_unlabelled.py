@@ -37,6 +37,23 @@ def test_another_folder_is_added(folder: Path, tmp_path: Path, capsys: Captured)
     assert Manifest.load(tmp_path / "out").case("ct").mask is None
 
 
+@pytest.mark.parametrize("words", [["--masks", "0.5"], ["--mask-cases", "3"]])
+def test_masks_are_left_out(
+    own_cohort: Path, tmp_path: Path, capsys: Captured, words: list[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main(["prepare", str(own_cohort), str(out), "--size", "32", "32", *words]) == 0
+    manifest = Manifest.load(out)
+    masks = {name: manifest.case(name).mask for name in manifest.splits["train"]}
+    assert len(masks) == 3
+    without = [name for name, mask in masks.items() if mask is None]
+    assert len(without) == (2 if words[0] == "--mask-cases" else 1)
+    if words[0] == "--mask-cases":
+        assert masks["volume-3"] is not None
+    unlabelled = sum(manifest.case(name).slices for name in without)
+    assert f"{unlabelled} of 24 training slices have no labels" in capsys.readouterr().out
+
+
 def test_distill_takes_them_and_train_does_not(
     folder: Path,
     models: Path,

@@ -4,7 +4,12 @@ import pytest
 
 from tfkd.errors import RecordError
 from tfkd.records.case_files import CaseFiles
-from tfkd.records.splits import SPLITS, SplitPlan, check_no_leakage, split_patients
+from tfkd.records.splits import (
+    SPLITS,
+    SplitPlan,
+    check_no_leakage,
+    split_patients,
+)
 
 
 def cases(count: int, per_patient: int = 1) -> list[CaseFiles]:
@@ -119,3 +124,9 @@ def test_a_case_to_judge_by_needs_a_mask(split: str) -> None:
 def test_the_training_needs_a_mask(plan: SplitPlan) -> None:
     with pytest.raises(RecordError, match=r"split train: no patient is left.*with a mask"):
         split_patients([*cases(1), unlabelled("ct-9", "patient 9")], plan)
+
+
+@pytest.mark.parametrize("share", [0, 1.5, -0.1])
+def test_a_share_of_masks_out_of_range_is_refused(share: float) -> None:
+    with pytest.raises(ValueError, match=rf"masks: expected a fraction in \(0, 1\].*{share}"):
+        SplitPlan(masks=share)

@@ -63,7 +63,15 @@ class Config(DependentDefaults):
     test: float = option("share of patients for the test", default=0.2)
     validation_cases: tuple[str, ...] = option("validation patients by name", default=())
     test_cases: tuple[str, ...] = option("test patients by name", default=())
-    seed: int = option("seed of the split", default=0)
+    masks: float = option(
+        "share of the training patients whose masks are used, above 0 to 1; the CT of the others "
+        "are trained on as CT without masks",
+        default=1.0,
+    )
+    mask_cases: tuple[str, ...] = option(
+        "training patients whose masks are used, by name", default=()
+    )
+    seed: int = option("seed of the split and of the masks", default=0)
     workers: int = option("processes", default=1)
 
     @classmethod
@@ -103,6 +111,7 @@ def run(config: Config) -> None:
         validation=config.validation_cases or config.validation,
         test=config.test_cases or config.test,
         seed=config.seed,
+        masks=config.mask_cases or config.masks,
     )
     with progress_bar("prepare") as progress:
         manifest = prepare(

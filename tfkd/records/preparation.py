@@ -14,6 +14,7 @@ from tfkd.errors import RecordError
 from tfkd.records.case_files import CaseFiles, Source
 from tfkd.records.case_writer import case_record_path, hide_accelerators, write_case
 from tfkd.records.manifest import MANIFEST_NAME, CaseRecord, Manifest, Shard
+from tfkd.records.mask_choice import keep_masks
 from tfkd.records.shards import write_shards, write_tfds_metadata
 from tfkd.records.sources import find_source
 from tfkd.records.splits import SplitPlan, split_patients
@@ -48,7 +49,8 @@ def prepare(
         out: The folder to make; it must not exist, or be empty.
         spec: The preprocessing; None for that of the protocol with the source's HU window.
         layout: How to read a folder, see `find_source`.
-        split: Which patients go where; None for 60 / 20 / 20 % with seed 0.
+        split: Which patients go where, and whose masks are used; None for 60 / 20 / 20 % with
+            seed 0 and all masks.
         workers: Number of processes. With more than one, a script must guard its entry point by
             ``if __name__ == "__main__"``.
         shard_mb: Size in MB that a shard should have at most.
@@ -85,8 +87,10 @@ def prepare(
         fit=protocol.fit,
         field_size=protocol.field_size,
     )
+    split = split or SplitPlan()
     splits = split_patients(source.cases, split)
-    source = _narrowed(source, splits)
+    cases = keep_masks(source.cases, splits["train"], split)
+    source = _narrowed(dataclasses.replace(source, cases=cases), splits)
     _check_free(out)
     partial = out.with_name(f"{out.name}.partial")
     _check_own(partial)

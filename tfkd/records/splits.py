@@ -22,6 +22,10 @@ class SplitPlan:
         train: The training case ids, or None for everyone who is left. Patients who are in no
             split are not prepared.
         seed: Seed of the draw.
+        masks: Fraction in (0, 1] of the training patients with masks whose masks are used, at least
+            one, drawn with the seed; or the case ids of these patients. The CT of the others are
+            trained on as CT without masks. Of one seed, a smaller fraction is part of a larger one,
+            and the splits are the same.
 
     Ids are full case ids or their numbers (``"volume-7"`` or ``"7"``). 0 or an empty list leaves
     a split empty on purpose.
@@ -38,6 +42,7 @@ class SplitPlan:
     test: float | Sequence[str | int] = 0.2
     train: Sequence[str | int] | None = None
     seed: int = 0
+    masks: float | Sequence[str | int] = 1.0
 
     def __post_init__(self) -> None:
         for name in ("validation", "test"):
@@ -51,6 +56,13 @@ class SplitPlan:
                     f"split {name}: expected a fraction in [0, 1) or a list of case ids, "
                     f"received {value}."
                 )
+        if isinstance(self.masks, str) or (
+            isinstance(self.masks, int | float) and not 0 < self.masks <= 1
+        ):
+            raise ValueError(
+                "masks: expected a fraction in (0, 1] or a list of case ids, received "
+                f"{self.masks!r}."
+            )
 
 
 def split_patients(
