@@ -19,6 +19,9 @@ done
 with_unlabelled=(--window -40 160 --unlabelled $unlabelled)
 
 records "$data/Dataset901_AbdomenCT" abdomen128_u 128 --test-cases abd_007 abd_028 abd_031 "${with_unlabelled[@]}"
+# The same, with the masks of two of the seven that are trained on.
+records "$data/Dataset901_AbdomenCT" abdomen128_few 128 --mask-cases abd_005 abd_021 --test-cases abd_007 abd_028 abd_031 \
+  "${with_unlabelled[@]}"
 # The training patients alone: what is chosen by trying is chosen on two of them.
 dev=runs/abdomen_dev
 mkdir -p $dev/imagesTr $dev/labelsTr
@@ -33,23 +36,14 @@ records $dev abdomen128_dev_u 128 --test-cases abd_009 abd_027 "${with_unlabelle
 records "$data/lits17" lits128 128 --test-cases 7 9 16 23 29 35
 
 # The same patients; of those that are trained on, five have their masks.
-quarter=runs/lits_quarter
-mkdir -p $quarter
-cp -n "$data"/lits17/volume-*.nii.gz $quarter
-for patient in 0 8 14 30 42 7 9 16 23 29 35; do
-  cp -n "$data/lits17/segmentation-$patient.nii.gz" $quarter
-done
-records $quarter lits128_quarter 128 --missing-masks keep --test-cases 7 9 16 23 29 35
+records "$data/lits17" lits128_quarter 128 --mask-cases 0 8 14 30 42 --test-cases 7 9 16 23 29 35
 
 python -c "import tfkd; tfkd.volumes.write_phantom_cohort('$phantoms', 100, shape_zyx=(24, 96, 96))"
 # shellcheck disable=SC2046
 records $phantoms phantoms96 96 --test-cases $(seq 60 99)
 
-# The same patients; of those that are trained on, every fourth has its mask.
-mkdir -p ${phantoms}_quarter
-cp -n $phantoms/volume-*.nii.gz ${phantoms}_quarter/
-for patient in $(seq 0 4 59) $(seq 60 99); do
-  cp -n "$phantoms/segmentation-$patient.nii.gz" ${phantoms}_quarter/
-done
+# The same patients; of those that are trained on, every fourth or every tenth has its mask.
 # shellcheck disable=SC2046
-records ${phantoms}_quarter phantoms96_quarter 96 --missing-masks keep --test-cases $(seq 60 99)
+records $phantoms phantoms96_quarter 96 --mask-cases $(seq 0 4 59) --test-cases $(seq 60 99)
+# shellcheck disable=SC2046
+records $phantoms phantoms96_few 96 --mask-cases $(seq 0 10 59) --test-cases $(seq 60 99)
