@@ -77,3 +77,5 @@ def test_distill_takes_them_and_train_does_not(
         assert told == (name == "distill")
         seen[name] = set(json.loads((tmp_path / name / "run.json").read_text())["trained_on"])
     assert seen["distill"] - seen["train"] == {"volume-3"}
+    curves = (tmp_path / "distill" / "history.csv").read_text().splitlines()[0].split(",")
+    assert {"overlap", "prediction_map"} < set(curves)  # ours is the default

@@ -26,6 +26,14 @@ def test_emkd_takes_variant_and_taps():
     assert losses[-1].student_layer_name == "tap_high"
 
 
+def test_ours_can_be_weighed_and_needs_no_features():
+    losses, weights = methods.tfkd(prediction_weight=0.5)
+    assert [loss.name for loss in losses] == ["overlap", "prediction_map"]
+    assert weights == [3.0, 0.5]
+    assert losses[1].temperature == 1.0
+    assert not any(loss.student_layer_name for loss in losses)
+
+
 PRESETS = [
     "attention_transfer",
     "cwd",

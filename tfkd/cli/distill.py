@@ -43,7 +43,7 @@ _OF_EMKD = {
 
 @dataclass(frozen=True, kw_only=True)
 class Config(TrainingConfig):
-    """Settings of `tfkd distill`; losses and weights as the method's paper has them."""
+    """Settings of `tfkd distill`; a method's losses and weights as its publication has them."""
 
     teacher: tuple[Path, ...] = option(
         "trained teachers, one or several .keras files; give it after RECORDS and OUT, which it "
@@ -51,7 +51,7 @@ class Config(TrainingConfig):
         flag="--teacher",
     )
     network: str = option(f"student: one of {', '.join(STUDENTS + TEACHERS)}", default="ENet")
-    method: MethodName = option("method of `tfkd.methods`, with its weights", default="emkd")
+    method: MethodName = option("method of `tfkd.methods`, with its weights", default="tfkd")
     method_weight: float = option("factor on all weights of the method", default=1.0)
     prediction_weight: float = option("emkd: weight of the prediction map loss", default=0.1)
     balanced: bool = option(
