@@ -13,7 +13,7 @@ saved-models: $(STAMP)
 	$(BIN)/tfkd demo --out runs/saved_models --seed 0
 	cp runs/saved_models/teacher/model.keras saved_models/phantom_teacher.keras
 	cp runs/saved_models/distilled_student/model.keras saved_models/phantom_student.keras
-	$(BIN)/tfkd export saved_models/phantom_student.keras saved_models/phantom_student_int8.tflite --records runs/saved_models/records --quantization int8
+	$(BIN)/tfkd export saved_models/phantom_student.keras saved_models/phantom_student_int8.tflite --records runs/saved_models/student_records --quantization int8
 	rm -f saved_models/*.config.toml
 
 test: $(STAMP)

@@ -147,13 +147,16 @@ def test_another_method_has_its_own_losses(folder: Path, usual: Path) -> None:
     assert "prediction_map" not in row
 
 
+@pytest.mark.parametrize("method", [[], ["--method", "kd"]])
 def test_options_of_the_paper_are_no_options_of_another_method(
-    folder: Path, usual: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, usual: Path, capsys: pytest.CaptureFixture[str], method: list[str]
 ) -> None:
     words = ["distill", folder / "records", folder / "none", *SETTINGS, "--teacher", usual]
-    words += ["--method", "kd", "--region-weight", "0.5"]
+    words += [*method, "--region-weight", "0.5"]
     assert main([str(word) for word in words]) != 0
-    assert "region_weight: expected it with method emkd alone" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "region_weight: expected it with method emkd alone" in said
+    assert "Give --method emkd" in said
 
 
 def test_every_method_can_be_asked_for() -> None:

@@ -20,6 +20,7 @@ from tfkd.cli import demo, distill, evaluate, export, prepare, report, train
 from tfkd.cli.config import config_path, read_config
 from tfkd.cli.main import main
 from tfkd.inference import Predictor
+from tfkd.records import Manifest
 from tfkd.report import Evaluation
 
 ROLES = ("teacher", "plain", "distilled", "float32", "int8")
@@ -164,6 +165,42 @@ def test_every_row_is_scored_on_the_test_patient_with_its_costs(finished: Run) -
     assert rows["int8"].model.file_bytes < rows["float32"].model.file_bytes
 
 
+def test_students_have_few_masks_and_all_ct(finished: Run) -> None:
+    own = Manifest.load(finished.out / "records")
+    students = Manifest.load(finished.out / "student_records")
+    assert students.splits == own.splits
+    masks = [students.case(name).mask for name in students.splits["train"]]
+    assert (len(masks), masks.count(None)) == (3, 2)
+    assert not own.unlabelled_slices_of("train")
+    used = {
+        name: tomllib.loads((finished.out / name / "config.toml").read_text("utf-8"))["records"]
+        for name in ("teacher", "plain_student", "distilled_student")
+    }
+    assert used["teacher"] == str(finished.out / "records")
+    assert used["plain_student"] == str(finished.out / "student_records")
+    assert used["distilled_student"] == used["plain_student"]
+    page = (finished.out / "report.html").read_text("utf-8")
+    assert "UNet to UNet on phantoms, students with 1 of 3 masks" in page
+
+
+@pytest.mark.parametrize(
+    ("given", "share"),
+    [({}, 0.15), ({"data": Path("ct")}, 1.0), ({"data": Path("ct"), "student_masks": 0.5}, 0.5)],
+)
+def test_of_ones_own_data_every_mask_is_used(given: dict[str, Any], share: float) -> None:
+    config = read_config(demo.Config, "demo", {"out": Path("out"), **given})
+    assert config.student_masks == share
+
+
+@pytest.mark.parametrize("share", ["0", "1.5"])
+def test_a_share_of_masks_that_is_none_is_refused_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], share: str
+) -> None:
+    assert attempt("--out", tmp_path / "run", "--student-masks", share).status == 1
+    assert f"above 0, up to 1, received {float(share)}" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_masks_lie_on_the_ct(finished: Run) -> None:
     masks = {}
     for role in ROLES:
@@ -199,7 +236,7 @@ def test_a_killed_run_goes_on_from_where_it_was(finished: Run) -> None:
             histories.append(list(csv.DictReader(file)))
     plain, distilled = histories
     assert [row["epoch"] for row in plain] == [row["epoch"] for row in distilled] == ["0", "1"]
-    assert {"student_loss", "prediction_map"} < distilled[1].keys() - plain[1].keys()
+    assert {"student_loss", "overlap"} < distilled[1].keys() - plain[1].keys()
 
 
 def test_a_log_has_no_moving_bars(finished: Run) -> None:
@@ -215,7 +252,7 @@ def test_nothing_unfinished_is_left(finished: Run) -> None:
 
 def test_settings_lie_beside_every_output(finished: Run) -> None:
     found = sorted(finished.out.rglob("*config.toml"))
-    assert len(found) == 1 + 1 + 3 + 2 + 5 + 1
+    assert len(found) == 1 + 2 + 3 + 2 + 5 + 1
     for path in found:
         verb = tomllib.loads(path.read_text("utf-8"))["command"]
         config = read_config(VERBS[verb].Config, verb, {"config": path})
@@ -249,3 +286,14 @@ def test_other_settings_are_refused(finished: Run, capsys: pytest.CaptureFixture
     assert attempt(*words).status == 1
     assert "teacher_epochs 1, not 3" in capsys.readouterr().err
     assert files(finished.out) == before
+
+
+def test_a_folder_of_an_earlier_version_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "records").mkdir()
+    (tmp_path / "config.toml").write_text('command = "demo"\nregion_weight = 0.9\n')
+    assert attempt("--out", tmp_path).status == 1
+    said = capsys.readouterr().err
+    assert f"{tmp_path}: expected work that this version of tfkd has begun" in said
+    assert "unknown setting region_weight" in said

@@ -92,6 +92,15 @@ def test_data(contract):
     assert "Training slices that show a label: liver 9, tumour 2." in data
 
 
+def test_training_cases_without_masks_are_said(contract):
+    manifest = manifest_of(contract)
+    assert "no mask" not in model_card(contract, manifest=manifest)
+    first, *others = manifest.cases
+    cases = (dataclasses.replace(first, mask=None, mask_sha256=None), *others)
+    card = model_card(contract, manifest=manifest_of(contract, cases=cases))
+    assert "1 of the 2 training cases have no mask." in _section(card, "Data")
+
+
 def test_training_names_no_folder(contract):
     training = _section(model_card(contract, run=run_record()), "Training")
     assert "| command | tfkd distill |" in training

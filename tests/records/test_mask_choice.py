@@ -30,7 +30,14 @@ def test_a_share_of_masks_is_part_of_a_larger_one(seed: int) -> None:
     assert (len(quarter), len(half)) == (27, 18)  # of 12 patients in training
     assert set(half) < set(quarter)
     assert len(without(cases(10), SplitPlan(seed=seed, masks=0.01))) == 5
-    assert quarter != without(cohort, SplitPlan(seed=seed + 10, masks=0.25))
+
+
+def test_the_seed_draws_whose_masks_are_kept() -> None:
+    plans = [SplitPlan(validation=0, test=["11"], seed=seed, masks=0.25) for seed in range(5)]
+    dropped = [without(cases(12), plan) for plan in plans]
+    assert {len(names) for names in dropped} == {8}
+    assert len({tuple(names) for names in dropped}) > 2
+    assert dropped[0] == without(cases(12), plans[0])
 
 
 @pytest.mark.parametrize(

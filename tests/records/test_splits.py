@@ -4,12 +4,7 @@ import pytest
 
 from tfkd.errors import RecordError
 from tfkd.records.case_files import CaseFiles
-from tfkd.records.splits import (
-    SPLITS,
-    SplitPlan,
-    check_no_leakage,
-    split_patients,
-)
+from tfkd.records.splits import SPLITS, SplitPlan, check_no_leakage, split_patients
 
 
 def cases(count: int, per_patient: int = 1) -> list[CaseFiles]:

@@ -179,7 +179,13 @@ def check_same_settings(config: Any, command: str, folder: Path, free: Sequence[
     begun_with = folder / "config.toml"
     if not begun_with.exists():
         return
-    begun = read_config(type(config), command, {"config": begun_with})
+    try:
+        begun = read_config(type(config), command, {"config": begun_with})
+    except ConfigError as error:  # settings that another version of tfkd had
+        raise ConfigError(
+            f"{folder}: expected work that this version of tfkd has begun. {error} Remove the "
+            "folder or choose another one."
+        ) from error
     other = [
         f"{field.name} {getattr(begun, field.name)}, not {getattr(config, field.name)}"
         for field in dataclasses.fields(config)

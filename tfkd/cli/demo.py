@@ -3,15 +3,24 @@
 import dataclasses
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from tfkd.cli import distill, evaluate, export, prepare, report, train
-from tfkd.cli.config import check_same_settings, config_path, option, write_config
+from tfkd.cli.config import (
+    ConfigError,
+    DependentDefaults,
+    check_same_settings,
+    config_path,
+    option,
+    write_config,
+)
+from tfkd.cli.distill import MethodName
 from tfkd.cli.progress import progress_bar
 from tfkd.cli.training import MODEL_NAME
-from tfkd.records import find_source
+from tfkd.records import Manifest, find_source
 from tfkd.report import Role
 
 SUMMARY = (
@@ -21,7 +30,7 @@ EXAMPLE = "tfkd demo --out runs/lits --data data/lits17"
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(DependentDefaults):
     """Settings of `tfkd demo`."""
 
     out: Path = option("folder of the run; an interrupted run goes on from there", flag="--out")
@@ -36,9 +45,12 @@ class Config:
     student_epochs: int = option("epochs of each student", default=8)
     student_learning_rate: float = option("learning rate of both students", default=1e-2)
     steps_per_epoch: int = option("steps of an epoch", default=50)
-    prediction_weight: float = option("weight of the balanced prediction map loss", default=0.1)
-    importance_weight: float = option("weight of the importance map loss, per tap", default=0.1)
-    region_weight: float = option("weight of the region affinity loss, per tap", default=0.9)
+    student_masks: float = option(
+        "share of the training patients whose masks the students get, above 0 to 1; the teacher, "
+        "as if from elsewhere, has all masks, and it teaches on all CT. 1 with --data",
+        default=0.15,
+    )
+    method: MethodName = option("method of `tfkd.methods`, with its weights", default="tfkd")
     validation: float = option("share of patients for validation", default=0.1)
     test: float = option("share of patients for the test", default=0.2)
     validation_cases: tuple[str, ...] = option("validation patients by name", default=())
@@ -50,11 +62,20 @@ class Config:
     )
     seed: int = option("seed of everything random", default=0)
 
+    @classmethod
+    def defaults_for(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Of a cohort of one's own, every mask is used."""
+        return {"student_masks": 1.0} if settings.get("data") else {}
+
 
 def run(config: Config) -> None:
     """Runs every step that is not done yet, and ends with the table and the report's path."""
     start = time.monotonic()
     out = config.out
+    if not 0 < config.student_masks <= 1:
+        raise ConfigError(
+            f"student_masks: expected a share above 0, up to 1, received {config.student_masks}."
+        )
     if config.data is not None:
         find_source(config.data)  # an error before anything is written
     if (out / "records").exists():
@@ -62,10 +83,13 @@ def run(config: Config) -> None:
         check_same_settings(config, "demo", out, free=("out", "min_agreement"))
     out.mkdir(parents=True, exist_ok=True)
     write_config(config, "demo", config_path(out))
-    records = out / "records"
-    if not (records / "manifest.json").exists():
+    folders = {out / "records": 1.0, _student_records(config): config.student_masks}
+    missing = [folder for folder in folders if not (folder / "manifest.json").exists()]
+    if missing:
         _step("CT volumes to records")
-        prepare.run(_prepare_config(config, _source(config)))
+        source = _source(config)
+        for folder in missing:
+            prepare.run(_prepare_config(config, source, folder, folders[folder]))
     models = {name: out / name for name in ("teacher", "plain_student", "distilled_student")}
     _train(config, models)
     _export_and_evaluate(config, models)
@@ -90,10 +114,16 @@ def _source(config: Config) -> Path:
         )
 
 
-def _prepare_config(config: Config, source: Path) -> prepare.Config:
+def _student_records(config: Config) -> Path:
+    """The teacher's records, but for masks that the students do not get."""
+    return config.out / ("records" if config.student_masks == 1 else "student_records")
+
+
+def _prepare_config(config: Config, source: Path, out: Path, masks: float) -> prepare.Config:
     return prepare.Config(
         source=source,
-        out=config.out / "records",
+        out=out,
+        masks=masks,
         size=(config.size, config.size),
         validation=config.validation,
         test=config.test,
@@ -104,13 +134,13 @@ def _prepare_config(config: Config, source: Path) -> prepare.Config:
 
 
 def _train(config: Config, models: dict[str, Path]) -> None:
-    """Teacher, plain student and distilled student; both students alike but for the teacher."""
+    """Teacher, plain and distilled student; the latter has the teacher, and CT without masks."""
     shared: dict[str, Any] = {
-        "records": config.out / "records",
         "steps_per_epoch": config.steps_per_epoch,
         "seed": config.seed,
     }
     student = shared | {
+        "records": _student_records(config),
         "network": config.student,
         "width": config.student_width,
         "epochs": config.student_epochs,
@@ -121,6 +151,7 @@ def _train(config: Config, models: dict[str, Path]) -> None:
         _step(f"Teacher: {config.teacher}")
         train.run(
             train.Config(
+                records=config.out / "records",
                 out=models["teacher"],
                 network=config.teacher,
                 width=config.teacher_width,
@@ -139,10 +170,7 @@ def _train(config: Config, models: dict[str, Path]) -> None:
             distill.Config(
                 out=models["distilled_student"],
                 teacher=(teacher,),
-                prediction_weight=config.prediction_weight,
-                balanced=True,
-                importance_weight=config.importance_weight,
-                region_weight=config.region_weight,
+                method=config.method,
                 **student,
             )
         )
@@ -166,7 +194,8 @@ def _export_and_evaluate(config: Config, models: dict[str, Path]) -> None:
         path = config.out / "export" / f"student_{quantization}.tflite"
         if not _is_newer(path.with_suffix(".json"), student):
             _step(f"Export: {quantization}")
-            settings = export.Config(student, path, records, quantization=quantization)
+            calibration = _student_records(config)
+            settings = export.Config(student, path, calibration, quantization=quantization)
             export.run(dataclasses.replace(settings, min_agreement=config.min_agreement))
         rows[f"{quantization} file"] = (path, quantization)
     parameters = None
@@ -188,7 +217,11 @@ def _parameters(scores: Path) -> int | None:
 
 def _describe(config: Config) -> str:
     source = "phantoms" if config.data is None else config.data.name
-    return f"{config.teacher} to {config.student} on {source}"
+    manifest = Manifest.load(_student_records(config))
+    cases = [manifest.case(case_id) for case_id in manifest.splits["train"]]
+    kept = sum(case.mask is not None for case in cases)
+    masks = "" if kept == len(cases) else f", students with {kept} of {len(cases)} masks"
+    return f"{config.teacher} to {config.student} on {source}{masks}"
 
 
 def _step(text: str) -> None:

@@ -170,7 +170,8 @@ def _method(config: Config) -> "methods.Method":
         if config.method != "emkd":
             raise ConfigError(
                 f"{field.name}: expected it with method emkd alone, received it with "
-                f"{config.method}. Leave it out; method_weight changes all weights."
+                f"{config.method}. Give --method emkd, or leave it out; method_weight changes all "
+                "weights."
             )
         arguments[_OF_EMKD[field.name]] = value
     losses, weights = getattr(methods, config.method)(**arguments)

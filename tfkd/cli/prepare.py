@@ -65,7 +65,7 @@ class Config(DependentDefaults):
     test_cases: tuple[str, ...] = option("test patients by name", default=())
     masks: float = option(
         "share of the training patients whose masks are used, above 0 to 1; the CT of the others "
-        "are trained on as CT without masks",
+        "are unlabelled, and `tfkd distill` alone learns from them",
         default=1.0,
     )
     mask_cases: tuple[str, ...] = option(

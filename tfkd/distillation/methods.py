@@ -190,8 +190,8 @@ def tfkd(overlap_weight: float = 3.0, prediction_weight: float = 3.0) -> Method:
 
     What soft Dice and cross-entropy are to labels, with the teacher's probabilities in their place:
     the first gives small organs the weight of large ones, the second says how sure to be. It needs
-    no features, so any two networks of equal classes and output size will do. What was measured,
-    and what was left out for it, is in `benchmarks/quality`.
+    no features, so any two networks of equal classes and output size will do. The measurements, and
+    those by which region affinity was left out, are in `benchmarks/quality`.
 
     Args:
         overlap_weight: Weight of overlap distillation.

@@ -24,8 +24,8 @@ class SplitPlan:
         seed: Seed of the draw.
         masks: Fraction in (0, 1] of the training patients with masks whose masks are used, at least
             one, drawn with the seed; or the case ids of these patients. The CT of the others are
-            trained on as CT without masks. Of one seed, a smaller fraction is part of a larger one,
-            and the splits are the same.
+            unlabelled, and distillation alone learns from them. Of one seed, a smaller fraction is
+            part of a larger one, and the splits are the same.
 
     Ids are full case ids or their numbers (``"volume-7"`` or ``"7"``). 0 or an empty list leaves
     a split empty on purpose.
