@@ -19,6 +19,7 @@ import numpy as np
 import tfkd
 from benchmarks.edge import CALIBRATION, COMPARED
 from tfkd.distillation import recalibrate_batchnorm
+from tfkd.export.quantization.file_form import file_form
 from tfkd.inference import QUANTIZATIONS
 from tfkd.volumes import PreprocessSpec, fit_image, read_volume, window, write_phantom_cohort
 
@@ -61,7 +62,9 @@ def make(folder: str, student: str, size: int, formats: list[str]) -> dict[str, 
 def _litert(quantization: str) -> Callable[[keras.Model, Path, PreprocessSpec], None]:
     def write(model: keras.Model, root: Path, spec: PreprocessSpec) -> None:
         tfkd.export.to_litert(
-            model,
+            # What a trained student becomes. Of one whose labels are near ties, the export may keep
+            # slower operators for the sake of some more labels.
+            file_form(model, quantization),
             root / f"student_{quantization}.tflite",
             quantization=quantization,
             calibration=np.load(root / CALIBRATION),
