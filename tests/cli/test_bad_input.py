@@ -173,6 +173,7 @@ def test_distill_refuses_a_teacher_before_any_training(
     models: Path, records: Path, tmp_path: Path, fail: Fail, teacher, reason
 ) -> None:
     words = ["distill", records, tmp_path / "run", "--teacher", models / teacher]
+    words += ["--method", "emkd"]  # which compares features
     fail([*words, "--network", "MobileNetV2", "--width", "0.05"], models / teacher, reason)
     assert not any(tmp_path.iterdir())
 
