@@ -217,8 +217,7 @@ def _parameters(scores: Path) -> int | None:
 
 def _describe(config: Config) -> str:
     source = "phantoms" if config.data is None else config.data.name
-    manifest = Manifest.load(_student_records(config))
-    cases = [manifest.case(case_id) for case_id in manifest.splits["train"]]
+    cases = Manifest.load(_student_records(config)).cases_of("train")
     kept = sum(case.mask is not None for case in cases)
     masks = "" if kept == len(cases) else f", students with {kept} of {len(cases)} masks"
     return f"{config.teacher} to {config.student} on {source}{masks}"

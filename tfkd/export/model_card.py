@@ -141,10 +141,10 @@ def _data(manifest: Any) -> str:
             f"Slice distance {low[0]:.2f} to {high[0]:.2f} mm, pixels {low[1:].min():.2f} to "
             f"{high[1:].max():.2f} mm."
         )
-    train = [manifest.case(case_id) for case_id in manifest.splits["train"]]
-    if without := sum(case.mask is None for case in train):
-        facts.append(f"{without} of the {len(train)} training cases have no mask.")
-    if train:
+    if manifest.splits["train"]:
+        train = manifest.cases_of("train")
+        if without := sum(case.mask is None for case in train):
+            facts.append(f"{without} of the {len(train)} training cases have no mask.")
         shown = manifest.slices_per_label("train")
         words = ", ".join(f"{name} {count}" for name, count in shown.items())
         facts.append(f"Training slices that show a label: {words}.")
