@@ -12,6 +12,7 @@ from benchmarks.edge import COMPARED, candidates, measure, program, volume
 from benchmarks.edge.candidates import CANDIDATES, COMPILED_KERAS, REFERENCE
 from benchmarks.edge.table import facts, markdown, write_table
 from benchmarks.edge.volume import volume_dice
+from benchmarks.edge.without_amx import has_amx
 from tfkd.inference.bench import synthetic_ct
 from tfkd.volumes import write_volume
 
@@ -81,9 +82,23 @@ def test_what_does_not_run_is_a_row_that_says_so(tmp_path, monkeypatch):
 
 
 def test_names_and_files_are_each_there_once():
-    assert len({each.name for each in CANDIDATES.values()}) == len(CANDIDATES) == 12
+    expected = 12 + 2 * has_amx()
+    assert len({each.name for each in CANDIDATES.values()}) == len(CANDIDATES) == expected
     assert {REFERENCE, *COMPILED_KERAS} <= set(CANDIDATES)
     assert candidates.CANDIDATES["tfkd, int8"].file == "student_int8.tflite"
+
+
+@pytest.mark.skipif(not has_amx(), reason="this processor has no AMX")
+def test_amx_is_refused():
+    """The system call by which XNNPACK asks for the registers gets no more than "not permitted"."""
+    ask = "system.syscall(158, 0x1023, 18), ctypes.get_errno()"
+    code = (
+        "import ctypes; from benchmarks.edge.without_amx import refuse_amx\n"
+        f"system = ctypes.CDLL(None, use_errno=True); print({ask}); refuse_amx(); print({ask})"
+    )
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines() == ["0 0", "-1 1"]
 
 
 def test_table(tmp_path):

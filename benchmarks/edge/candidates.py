@@ -6,12 +6,14 @@ it, so that its memory is counted there and nowhere else.
 """
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+
+from benchmarks.edge.without_amx import has_amx
 
 __all__ = ["CANDIDATES", "COMPILED_KERAS", "REFERENCE", "Candidate", "Run"]
 
@@ -27,12 +29,14 @@ class Candidate:
         load: (folder of `student_files`, threads) → function.
         file: what is shipped, in that folder.
         format: of `student_files.FORMATS` that it runs; None for the Keras model itself.
+        without_amx: whether the process gets no AMX, on a processor that has it.
     """
 
     name: str
     load: Callable[[Path, int], Run]
     file: str
     format: str | None = None
+    without_amx: bool = False
 
 
 def _litert(folder: Path, threads: int, quantization: str) -> Run:
@@ -108,34 +112,44 @@ REFERENCE = "Keras, predict_on_batch"
 _FILE = "student.keras"
 _MODES = ("float32", "float16", "dynamic_int8", "int8", "int16x8")
 
-CANDIDATES: dict[str, Candidate] = {
-    each.name: each
-    for each in (
-        Candidate(REFERENCE, partial(_keras, how="predict_on_batch"), _FILE),
-        Candidate(COMPILED_KERAS[0], partial(_keras, how="function"), _FILE),
-        Candidate(COMPILED_KERAS[1], partial(_keras, how="xla"), _FILE),
-        *(
-            Candidate(
-                f"tfkd, {mode}",
-                partial(_litert, quantization=mode),
-                f"student_{mode}.tflite",
-                f"litert_{mode}",
-            )
-            for mode in _MODES
-        ),
+_CANDIDATES: tuple[Candidate, ...] = (
+    Candidate(REFERENCE, partial(_keras, how="predict_on_batch"), _FILE),
+    Candidate(COMPILED_KERAS[0], partial(_keras, how="function"), _FILE),
+    Candidate(COMPILED_KERAS[1], partial(_keras, how="xla"), _FILE),
+    *(
         Candidate(
-            "ONNX Runtime, float32",
-            partial(_onnx, file="student.onnx"),
-            "student.onnx",
-            "onnx_float32",
-        ),
-        Candidate(
-            "ONNX Runtime, int8",
-            partial(_onnx, file="student_int8.onnx"),
-            "student_int8.onnx",
-            "onnx_int8",
-        ),
-        Candidate("PyTorch, eager", partial(_torch, compiled=False), _FILE),
-        Candidate("PyTorch, torch.compile", partial(_torch, compiled=True), _FILE),
-    )
-}
+            f"tfkd, {mode}",
+            partial(_litert, quantization=mode),
+            f"student_{mode}.tflite",
+            f"litert_{mode}",
+        )
+        for mode in _MODES
+    ),
+    Candidate(
+        "ONNX Runtime, float32",
+        partial(_onnx, file="student.onnx"),
+        "student.onnx",
+        "onnx_float32",
+    ),
+    Candidate(
+        "ONNX Runtime, int8",
+        partial(_onnx, file="student_int8.onnx"),
+        "student_int8.onnx",
+        "onnx_int8",
+    ),
+    Candidate("PyTorch, eager", partial(_torch, compiled=False), _FILE),
+    Candidate("PyTorch, torch.compile", partial(_torch, compiled=True), _FILE),
+)
+
+# The kernels of these use AMX, where it is.
+_OF_AMX = ("tfkd, int8", "ONNX Runtime, int8")
+
+
+def _with_variants() -> Iterator[Candidate]:
+    for each in _CANDIDATES:
+        yield each
+        if each.name in _OF_AMX and has_amx():
+            yield replace(each, name=f"{each.name}, no AMX", without_amx=True)
+
+
+CANDIDATES: dict[str, Candidate] = {each.name: each for each in _with_variants()}

@@ -15,6 +15,7 @@ import numpy as np
 
 from benchmarks.edge import COMPARED
 from benchmarks.edge.candidates import CANDIDATES, Run
+from benchmarks.edge.without_amx import refuse_amx
 from benchmarks.peak import own_peak_mib
 
 _LEAST_RUNS = 3
@@ -36,7 +37,10 @@ def main(text: str) -> None:
     request = json.loads(text)
     folder = Path(request["folder"])
     images = np.load(folder / COMPARED)
-    run = CANDIDATES[request["candidate"]].load(folder, request["threads"])
+    candidate = CANDIDATES[request["candidate"]]
+    if candidate.without_amx:
+        refuse_amx()
+    run = candidate.load(folder, request["threads"])
     labels = [np.asarray(run(image[None])).argmax(-1).astype(np.uint8) for image in images]
     answer({})
     for line in sys.stdin:
