@@ -97,6 +97,7 @@ def test_faster_operators_take_the_place_of_slow_ones(student, ct_slices, tmp_pa
     path = tmp_path / "s.tflite"
     result = to_litert(student, path, quantization=quantization, calibration=ct_slices)
     assert result.agreement > 0.99
+    assert result.slow_because is None
     assert "PRELU" not in operators(path)
     assert "PRELU" in operators(convert(student, quantization, ct_slices))
     assert float_operators(path.read_bytes()) == []
@@ -120,6 +121,7 @@ def test_a_faster_form_that_agrees_less_gives_way(
         )
         assert result.agreement > 0.99
         assert result.contract.golden.min_agreement == 0.99
+        assert result.slow_because.startswith("with faster ones")
     assert Predictor(path).check() == 1.0
 
 

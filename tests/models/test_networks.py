@@ -118,3 +118,13 @@ def test_enet_stem_still_learns_when_the_slice_has_many_channels():
 def test_arguments_out_of_range(arguments, received):
     with pytest.raises(ValueError, match=r"^ENet: expected .*" + re.escape(f"Received {received}")):
         ENet(**{"input_shape": (64, 64, 1), **arguments})
+
+
+def test_enet_with_one_slope_a_prelu():
+    own, one = (ENet((32, 32, 1), 3, 0.25, one_slope=choice) for choice in (False, True))
+    assert [layer.name for layer in one.layers] == [layer.name for layer in own.layers]
+    slopes = [layer.alpha.shape for layer in one.layers if hasattr(layer, "alpha")]
+    assert len(slopes) > 20
+    assert set(slopes) == {(1, 1, 1)}
+    own_slopes = [layer.alpha.shape[-1] for layer in own.layers if hasattr(layer, "alpha")]
+    assert own.count_params() - one.count_params() == sum(own_slopes) - len(slopes)

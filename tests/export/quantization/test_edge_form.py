@@ -164,11 +164,23 @@ def test_mixed_precision_that_cannot_be_built_anew():
     assert edge_form(model) is model
 
 
-def test_one_slope_for_all_channels():
+@pytest.mark.parametrize("slope", [0.3, 1.7])
+def test_one_slope_for_all_channels(slope):
     model, x = network(lambda x: layers.PReLU(shared_axes=(1, 2, 3))(x)), images()
+    model.layers[-1].alpha.assign([[[slope]]])
     new = edge_form(model)
-    assert PReLUDifference in _kinds(new)
+    assert _kinds(new)[-1] is layers.LeakyReLU
+    assert new.layers[-1].name == model.layers[-1].name
     np.testing.assert_allclose(new(x), model(x), atol=1e-6)
+
+
+@pytest.mark.parametrize("quantization", ["int8", "int16x8"])
+def test_one_slope_has_a_kernel(tmp_path, quantization):
+    model, x = network(lambda x: layers.PReLU(shared_axes=(1, 2, 3))(x)), images()
+    path = tmp_path / "student.tflite"
+    path.write_bytes(convert(file_form(model, quantization), quantization, x))
+    assert _operators(path) - {"QUANTIZE", "DEQUANTIZE"} == {"LEAKY_RELU"}
+    np.testing.assert_allclose(LiteRTModel(path)(x), model(x), atol=0.05)
 
 
 def test_names_between_are_not_those_of_the_student():

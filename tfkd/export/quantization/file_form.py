@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from tfkd.export.quantization.edge_form import edge_form
-from tfkd.export.quantization.rewriting import functional_graph, is_steep_at_most_1, is_subpixel
+from tfkd.export.quantization.rewriting import functional_graph, has_fast_form, is_subpixel
 
 __all__ = ["file_form"]
 
@@ -37,5 +37,5 @@ def file_form(student: keras.Model, quantization: str) -> keras.Model:
 
 def _is_slow(layer: keras.Layer, splits_prelu: bool) -> bool:
     if type(layer) is layers.PReLU:
-        return splits_prelu and is_steep_at_most_1(layer)
+        return splits_prelu and has_fast_form(layer)
     return is_subpixel(layer)

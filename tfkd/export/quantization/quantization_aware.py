@@ -19,9 +19,9 @@ from tfkd.export.quantization.quantized_convolutions import (
 from tfkd.export.quantization.rewriting import (
     Rewriting,
     functional_graph,
+    has_fast_form,
     is_fusable_relu,
     is_over_channels,
-    is_steep_at_most_1,
 )
 from tfkd.models.precision import as_float32
 
@@ -301,7 +301,7 @@ class _Quantizing(Rewriting):
             return self.convolution(layer, x)
         if kind is layers.BatchNormalization and is_over_channels(layer):
             return self.affine(layer, x)
-        if kind is layers.PReLU and is_steep_at_most_1(layer):
+        if kind is layers.PReLU and has_fast_form(layer):
             return self.prelu(layer, x)
         if kind in _MEASURED:
             return self.finish(layer, self.copied(layer)(*arguments, **options))

@@ -48,7 +48,8 @@ class Rewriting:
 
     BatchNorm is folded into the convolution before it, or becomes a 1×1 depthwise convolution where
     there is none; a transposed convolution whose kernel is as large as its stride becomes a 1×1
-    convolution and `DepthToSpace`; a PReLU of slopes up to 1 a `PReLUDifference` and an addition.
+    convolution and `DepthToSpace`; a PReLU of slopes up to 1 a `PReLUDifference` and an addition,
+    or, of one slope, a LeakyReLU.
     Each layer that remains keeps its name, and so does the last one of those that are merged.
 
     Args:
@@ -98,7 +99,7 @@ class Rewriting:
             return self.convolution(layer, arguments[0])
         if type(layer) is layers.BatchNormalization and is_over_channels(layer):
             return self.affine(layer, arguments[0])
-        if type(layer) is layers.PReLU and self._splits_prelu and is_steep_at_most_1(layer):
+        if type(layer) is layers.PReLU and self._splits_prelu and has_fast_form(layer):
             return self.prelu(layer, arguments[0])
         return self.copied(layer)(*arguments, **options)
 
@@ -206,13 +207,14 @@ class Rewriting:
         return self.finish(norm, x, fuses=True)
 
     def prelu(self, layer: keras.Layer, x: Any) -> Any:
-        """A PReLU as the sum of its input and of what it adds below zero."""
+        """A PReLU as its input and what it adds below zero; one of one slope as a LeakyReLU."""
+        alpha = layer.get_weights()[0]
+        if alpha.size == 1:
+            return self.finish(layer, layers.LeakyReLU(float(alpha.item()), name=layer.name)(x))
         name = self.free_name(f"{layer.name}_difference")
         difference = PReLUDifference(self.rounds, name=name)
         y = difference(x)
-        # One slope may be that of all channels.
-        slopes = np.broadcast_to(layer.get_weights()[0].reshape(-1), difference.alpha.shape)
-        difference.set_weights([slopes])
+        difference.set_weights([alpha.reshape(-1)])
         difference.trainable = layer.trainable
         y = self.measured(difference.name, y)
         return self.finish(layer, layers.Add(name=layer.name)([x, y]))
@@ -315,10 +317,11 @@ def is_over_channels(norm: keras.Layer) -> bool:
     return len(norm.input.shape) == 4 and norm.axis in (-1, 3)
 
 
-def is_steep_at_most_1(layer: keras.Layer) -> bool:
-    """Whether it has a slope for each channel, or one for all, none above 1."""
+def has_fast_form(layer: keras.Layer) -> bool:
+    """Whether a PReLU has one slope, or one for each channel and none above 1."""
     alpha = keras.ops.convert_to_numpy(layer.alpha)
-    return bool(alpha.shape[:-1] == (1,) * (alpha.ndim - 1) and np.all(alpha <= 1))
+    is_of_channels = alpha.shape[:-1] == (1,) * (alpha.ndim - 1)
+    return alpha.size == 1 or bool(is_of_channels and np.all(alpha <= 1))
 
 
 def is_subpixel(layer: keras.Layer) -> bool:
