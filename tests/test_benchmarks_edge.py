@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.edge import COMPARED, candidates, measure, program, volume
-from benchmarks.edge.candidates import CANDIDATES, COMPILED_KERAS, REFERENCE
+from benchmarks.edge.candidates import CANDIDATES, COMPILED_KERAS, REFERENCE, with_variants
 from benchmarks.edge.table import facts, markdown, write_table
 from benchmarks.edge.volume import volume_dice
 from benchmarks.edge.without_amx import has_amx
@@ -82,8 +82,13 @@ def test_what_does_not_run_is_a_row_that_says_so(tmp_path, monkeypatch):
 
 
 def test_names_and_files_are_each_there_once():
-    expected = 12 + 2 * has_amx()
-    assert len({each.name for each in CANDIDATES.values()}) == len(CANDIDATES) == expected
+    names = [each.name for each in with_variants(False)]
+    assert len(set(names)) == len(names) == 12
+    assert set(names) <= set(CANDIDATES)
+    variants = {each.name for each in with_variants(True)} - set(names)
+    assert {name.removesuffix(", no AMX") for name in variants} == {
+        *("tfkd, dynamic_int8", "tfkd, int8", "ONNX Runtime, int8")
+    }
     assert {REFERENCE, *COMPILED_KERAS} <= set(CANDIDATES)
     assert candidates.CANDIDATES["tfkd, int8"].file == "student_int8.tflite"
 

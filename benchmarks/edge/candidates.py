@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.edge.without_amx import has_amx
 
-__all__ = ["CANDIDATES", "COMPILED_KERAS", "REFERENCE", "Candidate", "Run"]
+__all__ = ["CANDIDATES", "COMPILED_KERAS", "REFERENCE", "Candidate", "Run", "with_variants"]
 
 Run = Callable[[np.ndarray], np.ndarray]
 
@@ -142,14 +142,15 @@ _CANDIDATES: tuple[Candidate, ...] = (
 )
 
 # The kernels of these use AMX, where it is.
-_OF_AMX = ("tfkd, int8", "ONNX Runtime, int8")
+_OF_AMX = ("tfkd, dynamic_int8", "tfkd, int8", "ONNX Runtime, int8")
 
 
-def _with_variants() -> Iterator[Candidate]:
+def with_variants(amx: bool) -> Iterator[Candidate]:
+    """The candidates; on a processor with AMX, those that use it also without."""
     for each in _CANDIDATES:
         yield each
-        if each.name in _OF_AMX and has_amx():
+        if amx and each.name in _OF_AMX:
             yield replace(each, name=f"{each.name}, no AMX", without_amx=True)
 
 
-CANDIDATES: dict[str, Candidate] = {each.name: each for each in _with_variants()}
+CANDIDATES: dict[str, Candidate] = {each.name: each for each in with_variants(has_amx())}

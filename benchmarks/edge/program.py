@@ -17,6 +17,7 @@ from tfkd.inference.machine import available_cores
 
 __all__ = ["main"]
 
+_STUDENTS = "networks, with options that are to be true: ENet+shared_slopes"
 _EXAMPLE = "example: python -m benchmarks edge --students ENet --sizes 256 --out runs/edge"
 
 
@@ -71,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--students", nargs="+", default=["ENet", "MobileNetV2"], help="networks")
+    parser.add_argument("--students", nargs="+", default=["ENet", "MobileNetV2"], help=_STUDENTS)
     parser.add_argument("--sizes", nargs="+", type=int, default=[256, 512], help="pixels")
     parser.add_argument("--threads", nargs="+", type=int, help="by default all cores, and 1")
     parser.add_argument(

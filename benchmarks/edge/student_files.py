@@ -33,7 +33,8 @@ def make(folder: str, student: str, size: int, formats: list[str]) -> dict[str, 
 
     Args:
         folder: where to.
-        student: name of a network, as of `tfkd.models.build`; width 1.
+        student: name of a network, as of `tfkd.models.build`, with options that are to be true
+            after it: "ENet+shared_slopes"; width 1.
         size: pixels of its input along y and x.
         formats: of `FORMATS`.
 
@@ -47,7 +48,9 @@ def make(folder: str, student: str, size: int, formats: list[str]) -> dict[str, 
     np.save(root / CALIBRATION, calibration)
     np.save(root / COMPARED, compared)
     keras.utils.set_random_seed(0)
-    model = tfkd.models.build(student, spec.input_shape, CLASSES, 1.0)
+    network, *chosen = student.split("+")
+    options = dict.fromkeys(chosen, True)
+    model = tfkd.models.build(network, spec.input_shape, CLASSES, 1.0, **options)
     recalibrate_batchnorm(model, [calibration[:8]])
     model.save(root / "student.keras")
     failed = {}

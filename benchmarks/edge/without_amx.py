@@ -1,4 +1,4 @@
-"""`refuse_amx`: from then on a process runs as on a processor without AMX.
+"""`refuse_amx`: what is loaded from then on runs as on a processor without AMX.
 
 Newer Xeons have AMX, tile registers for int8 products, and no edge processor has. XNNPACK uses them
 where the operating system lets it, and is slower with them at convolutions of few channels.
@@ -34,13 +34,13 @@ class _Program(ctypes.Structure):
 
 
 def has_amx() -> bool:
-    """Whether this processor has AMX for int8, and it can be refused here."""
+    """Whether this processor has AMX for int8."""
     facts = Path("/proc/cpuinfo")
     return platform.machine() == "x86_64" and facts.exists() and "amx_int8" in facts.read_text()
 
 
 def refuse_amx() -> None:
-    """From now on this process and those that it starts get no AMX.
+    """From now on this thread and those that it starts get no AMX, unless they have it already.
 
     Raises:
         OSError: The system does not allow it.

@@ -1,6 +1,7 @@
 """What `to_litert` promises: the file does what Keras does, or there is no file."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -12,6 +13,7 @@ from ai_edge_litert import schema_py_generated as schema
 from tfkd.errors import ExportError
 from tfkd.export import keras_logits, litert, to_litert
 from tfkd.export.convert import convert, float_operators
+from tfkd.export.verify import compare
 from tfkd.inference import QUANTIZATIONS, Contract, LiteRTModel, Predictor, contract_path
 from tfkd.volumes import PreprocessSpec, sha256_of
 
@@ -123,6 +125,34 @@ def test_a_faster_form_that_agrees_less_gives_way(
         assert result.contract.golden.min_agreement == 0.99
         assert result.slow_because.startswith("with faster ones")
     assert Predictor(path).check() == 1.0
+
+
+@pytest.mark.parametrize(("gained", "kept"), [(0.005, False), (0.015, True)])
+def test_slower_operators_have_to_be_worth_it(
+    student, ct_slices, tmp_path, monkeypatch, gained, kept
+):
+    """In a file that agrees less than the format's files should; with numbers, for the user."""
+    agreements = iter([0.9, 0.9 + gained])
+    monkeypatch.setattr(
+        litert, "compare", lambda *_: replace(compare(*_), agreement=next(agreements))
+    )
+    path = tmp_path / "s.tflite"
+    result = to_litert(student, path, quantization="int8", calibration=ct_slices, min_agreement=0.5)
+    assert ("PRELU" in operators(path)) is kept
+    assert bool(result.slow_because) is kept
+    if kept:
+        assert "90.00% of the labels" in result.slow_because
+        assert "91.50%" in result.slow_because
+
+
+def test_both_forms_fail(student, ct_slices, tmp_path, monkeypatch):
+    path = tmp_path / "s.tflite"
+    to_litert(student, path, quantization="int8", calibration=ct_slices)
+    before = path.read_bytes()
+    monkeypatch.setattr(litert, "compare", lambda *_: replace(compare(*_), agreement=0.5))
+    with pytest.raises(ExportError, match=r"Nor with faster operators: .*0\.5000"):
+        to_litert(student, path, quantization="int8", calibration=ct_slices)
+    assert path.read_bytes() == before
 
 
 def test_without_spec_labels_and_slices(make_student, tmp_path):

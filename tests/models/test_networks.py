@@ -1,7 +1,9 @@
 import re
+from functools import partial
 
 import numpy as np
 import pytest
+from keras import layers
 
 from tests.models import network_checks
 from tfkd.models import (
@@ -120,11 +122,20 @@ def test_arguments_out_of_range(arguments, received):
         ENet(**{"input_shape": (64, 64, 1), **arguments})
 
 
-def test_enet_with_one_slope_a_prelu():
-    own, one = (ENet((32, 32, 1), 3, 0.25, one_slope=choice) for choice in (False, True))
-    assert [layer.name for layer in one.layers] == [layer.name for layer in own.layers]
-    slopes = [layer.alpha.shape for layer in one.layers if hasattr(layer, "alpha")]
-    assert len(slopes) > 20
-    assert set(slopes) == {(1, 1, 1)}
-    own_slopes = [layer.alpha.shape[-1] for layer in own.layers if hasattr(layer, "alpha")]
-    assert own.count_params() - one.count_params() == sum(own_slopes) - len(slopes)
+@pytest.mark.parametrize(
+    "check", [network_checks.check_every_weight_trains, network_checks.check_int8]
+)
+def test_enet_of_shared_slopes(check):
+    check(partial(ENet, shared_slopes=True))
+
+
+def test_slopes_of_enet():
+    own, shared = (ENet((32, 32, 1), 3, 0.25, shared_slopes=choice) for choice in (False, True))
+    assert [layer.name for layer in shared.layers] == [layer.name for layer in own.layers]
+    own_slopes, slopes = (
+        [layer.alpha.shape for layer in model.layers if isinstance(layer, layers.PReLU)]
+        for model in (own, shared)
+    )
+    assert slopes == [(1, 1, 1)] * len(own_slopes)
+    fewer = sum(shape[-1] for shape in own_slopes) - len(slopes)
+    assert own.count_params() - shared.count_params() == fewer > 0

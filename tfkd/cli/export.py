@@ -95,7 +95,7 @@ def run(config: Config) -> None:
                 f"of Keras on {result.agreement:.3%} of the pixels"
             )
             if result.slow_because:
-                print(f"It keeps operators with slow kernels: {result.slow_because}")
+                print(f"Operators with slow kernels were kept: {result.slow_because}")
             if config.quantization == "int16x8":
                 print(
                     "int16x8 is for accelerators: a CPU takes tens of times longer for it than for "

@@ -34,7 +34,8 @@ def measure_int8(
 
     Returns:
         `bytes`, `ms_per_slice` (median, batch 1), `threads`, and `agreement`, the share of pixels
-        with the label that Keras gives; or `error`, why there is no file.
+        with the label that Keras gives; `slow_because`, where operators with slow kernels were
+        kept; or `error`, why there is no file.
     """
     from tfkd.export import to_litert
     from tfkd.inference import LiteRTModel
@@ -61,4 +62,5 @@ def measure_int8(
         "ms_per_slice": round(milliseconds, 3),
         "threads": threads,
         "agreement": round(result.agreement, 6),
+        **({"slow_because": result.slow_because} if result.slow_because else {}),
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 
 from tfkd.errors import ExportError, TrainingError
-from tfkd.export.litert import to_litert, write_checked
+from tfkd.export.litert import ExportResult, to_litert, write_checked
 from tfkd.export.mixed_int8 import FeatureError, MixedInt8
 from tfkd.export.mode_measurements import Cost, ModeMeasurements, Score, StudentTask
 from tfkd.export.mode_row import ModeRow
@@ -132,16 +132,16 @@ class _Search:
 
     def try_modes(self, modes: Sequence[str], all_modes: bool) -> None:
         """Converts all, which is quick, and measures from the smallest, which is not."""
-        sizes: dict[str, int] = {}
+        made: dict[str, ExportResult] = {}
         failed = []
         for mode in dict.fromkeys(modes):
             try:
-                sizes[mode] = self._export(self.task.student, mode, mode)
+                made[mode] = self._export(self.task.student, mode, mode)
             except ExportError as error:
                 failed.append(ModeRow(mode, note=str(error)))
-        for mode in sorted(sizes, key=lambda mode: (mode in _FOR_ACCELERATORS, sizes[mode])):
+        for mode in sorted(made, key=lambda one: (one in _FOR_ACCELERATORS, made[one].size_bytes)):
             if self.best is None or all_modes:
-                self._measure(mode)
+                self._measure(mode, _slow_note(made[mode]))
         self.rows += failed
 
     def mend(self, int8: ModeRow) -> bool:
@@ -168,11 +168,11 @@ class _Search:
         """Measures the student after it was trained for int8."""
         mode = _FINE_TUNED
         try:
-            self._export(fine_tune(), "int8", mode)
+            result = self._export(fine_tune(), "int8", mode)
         except (ExportError, TrainingError, ValueError) as error:  # Keras's is the last one
             self.rows.append(ModeRow(mode, note=str(error)))
             return
-        self._measure(mode, note)
+        self._measure(mode, " ".join(filter(None, (note, _slow_note(result)))))
 
     def reason(self, int8: ModeRow | None) -> str:
         """One sentence on the choice."""
@@ -211,8 +211,8 @@ class _Search:
             text += f"; {fastest.mode} is faster, {fastest.ms_per_slice:.2f} ms per slice"
         return f"{text}."
 
-    def _export(self, student: keras.Model, quantization: str, mode: str) -> int:
-        result = to_litert(
+    def _export(self, student: keras.Model, quantization: str, mode: str) -> ExportResult:
+        return to_litert(
             student,
             self.folder / f"{mode}.tflite",
             quantization=quantization,  # type: ignore[arg-type]
@@ -223,7 +223,6 @@ class _Search:
             threshold=self.task.threshold,
             min_agreement=0.0,  # the volumes say whether it is good enough
         )
-        return result.size_bytes
 
     def _try_mixed(self, mixed: MixedInt8, features: Sequence[FeatureError]) -> ModeRow | None:
         """The row, or None if the file would not be the smallest or cannot be made."""
@@ -298,6 +297,12 @@ def fewest(limit: int, verdict: Callable[[int], bool | None]) -> int | None:
 
 def _described(feature: FeatureError) -> str:
     return f"{_layer_of(feature)} ({feature.operator}, {feature.error:.0%} noise)"
+
+
+def _slow_note(result: ExportResult) -> str:
+    if result.slow_because is None:
+        return ""
+    return f"Operators with slow kernels were kept: {result.slow_because}"
 
 
 def _layer_of(feature: FeatureError) -> str:

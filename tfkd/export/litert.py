@@ -53,8 +53,8 @@ class ExportResult:
         path: the `.tflite` file; the contract lies beside it.
         contract: what the contract says.
         comparison: the figures of the run beside Keras.
-        slow_because: why it keeps operators that have slow kernels, in words; None where it has
-            none, or none that others could replace.
+        slow_because: why operators that have slow kernels were kept although faster ones were
+            tried, in words; None otherwise.
     """
 
     path: Path
@@ -89,10 +89,11 @@ def to_litert(
 
     The file takes one slice (1, H, W, C) named "image" and gives logits (1, H, W, K) named
     "logits"; it uses LiteRT's builtin operators only, and in place of those that have slow kernels
-    others that compute the same (`edge_form`), unless fewer labels are right by more than one in a
-    hundred pixels then (`ExportResult.slow_because`). Before the call returns the file is run, and
-    its labels are compared with those of Keras: on up to 32 of the calibration slices, or on
-    synthetic slices with the grey values of a CT if there are none. If anything fails, an earlier
+    others that compute the same (`edge_form`). Before the call returns the file is run, and its
+    labels are compared with those of Keras: on up to 32 of the calibration slices, or on synthetic
+    slices with the grey values of a CT if there are none. Slow operators are kept only where the
+    file with the others fails this, or agrees with Keras on one pixel in a hundred less and on
+    less than the format's own limit (`ExportResult.slow_because`). If anything fails, an earlier
     file at `path` stays.
 
     Args:
@@ -159,17 +160,21 @@ def to_litert(
     try:
         result = written(form)
     except ExportError as error:
-        return replace(written(student), slow_because=f"with faster ones: {error}")
+        try:
+            result = written(student)
+        except ExportError as also:
+            raise ExportError(f"{also} Nor with faster operators: {error}") from error
+        return replace(result, slow_because="with faster ones it does not agree with Keras enough.")
     if result.agreement >= MIN_AGREEMENT[quantization]:
         return result
-    # The faster form is rounded once more at each PReLU, which a poor file may be poor for.
+    # The faster form is rounded once more at most PReLUs, which a poor file may be poor for.
     try:
         better = written(student, better_than=result.agreement + _FORM_MAY_LOSE)
     except ExportError:
         return result
     reason = (
         f"with faster ones {result.agreement:.2%} of the labels are those of Keras, with these "
-        f"{better.agreement:.2%}"
+        f"{better.agreement:.2%}."
     )
     return replace(better, slow_because=reason)
 

@@ -32,7 +32,8 @@ _SLOWER = 1.15
 _SHARE_OF_CULPRIT = 0.2
 
 _ADVICE = {
-    "PRELU": "XNNPACK has no int8 kernel for PReLU: use ReLU, or export float32 or float16",
+    "PRELU": "XNNPACK has no int8 kernel for a PReLU of slopes above 1, or of one for each pixel: "
+    "use ReLU or shared_axes=(1, 2), or export float32 or float16",
     "TRANSPOSE_CONV": "bilinear upsampling and a convolution do the same work",
 }
 

@@ -36,7 +36,7 @@ __all__ = [
 BATCH_NORM_MOMENTUM = 0.9
 BATCH_NORM_EPSILON = 1e-3
 
-Activation = Literal["relu", "relu6", "prelu", "prelu_one_slope"] | None
+Activation = Literal["relu", "relu6", "prelu", "shared_prelu"] | None
 """Name of the activation that ends a block; None leaves the block linear."""
 
 
@@ -86,19 +86,22 @@ def _replicas() -> int:
     return int(tf.distribute.get_strategy().num_replicas_in_sync)
 
 
-def prelu(x: keras.KerasTensor, name: str, *, one_slope: bool = False) -> keras.KerasTensor:
-    """PReLU with one slope per channel, or one for all, shared over H and W, starting at 0.25."""
+def prelu(x: keras.KerasTensor, name: str, *, is_shared: bool = False) -> keras.KerasTensor:
+    """PReLU starting at 0.25, with a slope per channel or one that all channels share."""
     slope = keras.initializers.Constant(0.25)  # He et al., 2015, arXiv 1502.01852
-    shared = (1, 2, 3) if one_slope else (1, 2)
+    shared = (1, 2, 3) if is_shared else (1, 2)
     return layers.PReLU(alpha_initializer=slope, shared_axes=shared, name=name)(x)
 
 
 def activate(x: keras.KerasTensor, activation: Activation, name: str) -> keras.KerasTensor:
-    """Activation as a layer of its own, ``<name>_<activation>``; None returns `x`."""
+    """Activation as a layer of its own, ``<name>_<activation>``; None returns `x`.
+
+    "shared_prelu" is a PReLU of one slope for all channels, and named as the other kind.
+    """
     if activation is None:
         return x
-    if activation in ("prelu", "prelu_one_slope"):
-        return prelu(x, f"{name}_prelu", one_slope=activation == "prelu_one_slope")
+    if activation in ("prelu", "shared_prelu"):
+        return prelu(x, f"{name}_prelu", is_shared=activation == "shared_prelu")
     return layers.ReLU(6.0 if activation == "relu6" else None, name=f"{name}_{activation}")(x)
 
 

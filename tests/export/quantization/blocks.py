@@ -70,6 +70,7 @@ BLOCKS: dict[str, Block] = {
     "overlapping": lambda x: layers.ReLU()(_norm(_up(x, 4, use_bias=False), center=False)),
     "norm_alone": lambda x: layers.ReLU()(_norm(layers.MaxPooling2D(2)(x))),
     "prelu": lambda x: _prelu(_conv(x)),
+    "prelu_shared": lambda x: _prelu(_conv(x), shared_axes=(1, 2, 3)),
     "sum_of_three": lambda x: layers.ReLU()(layers.Add()([x, _conv(x, 4), _conv(x, 4)])),
     "concat": lambda x: layers.Concatenate()([layers.Dropout(0.5)(_conv(x)), x]),
     "gate": _gate,

@@ -7,10 +7,11 @@ from keras import layers
 
 from tests.export.quantization.blocks import BLOCKS, images, network, with_random_weights
 from tfkd.export import edge_form, keras_logits
-from tfkd.export.convert import convert
+from tfkd.export.convert import convert, float_operators
 from tfkd.export.quantization.edge_layers import DepthToSpace, PReLUDifference
 from tfkd.export.quantization.file_form import file_form
 from tfkd.inference import LiteRTModel
+from tfkd.inference.operators import read_operators
 from tfkd.models.zoo import build
 
 
@@ -164,23 +165,41 @@ def test_mixed_precision_that_cannot_be_built_anew():
     assert edge_form(model) is model
 
 
-@pytest.mark.parametrize("slope", [0.3, 1.7])
-def test_one_slope_for_all_channels(slope):
-    model, x = network(lambda x: layers.PReLU(shared_axes=(1, 2, 3))(x)), images()
-    model.layers[-1].alpha.assign([[[slope]]])
+@pytest.mark.parametrize(
+    ("slope", "last"),
+    [
+        (-0.2, layers.Add),
+        (0.0, layers.Add),  # as Keras starts; the int8 kernel for LeakyReLU takes no such slope
+        (0.3, layers.LeakyReLU),
+        (1.7, layers.LeakyReLU),
+    ],
+)
+def test_one_slope_for_all_channels(slope, last):
+    model, x = _of_one_slope(slope), images()
     new = edge_form(model)
-    assert _kinds(new)[-1] is layers.LeakyReLU
+    assert _kinds(new)[-1] is last
     assert new.layers[-1].name == model.layers[-1].name
     np.testing.assert_allclose(new(x), model(x), atol=1e-6)
 
 
+@pytest.mark.parametrize("slope", [0.02, 0.3, 1.7])
 @pytest.mark.parametrize("quantization", ["int8", "int16x8"])
-def test_one_slope_has_a_kernel(tmp_path, quantization):
-    model, x = network(lambda x: layers.PReLU(shared_axes=(1, 2, 3))(x)), images()
-    path = tmp_path / "student.tflite"
-    path.write_bytes(convert(file_form(model, quantization), quantization, x))
-    assert _operators(path) - {"QUANTIZE", "DEQUANTIZE"} == {"LEAKY_RELU"}
-    np.testing.assert_allclose(LiteRTModel(path)(x), model(x), atol=0.05)
+def test_one_slope_in_a_file(tmp_path, quantization, slope):
+    model, x = _of_one_slope(slope), images()
+    content = convert(file_form(model, quantization), quantization, x)
+    (tmp_path / "student.tflite").write_bytes(content)
+    assert float_operators(content) == []
+    found = read_operators(tmp_path / "student.tflite")
+    assert found.counts["LEAKY_RELU"] == 1
+    if quantization == "int8":
+        assert not found.outside
+    np.testing.assert_allclose(LiteRTModel(tmp_path / "student.tflite")(x), model(x), atol=0.05)
+
+
+def _of_one_slope(slope):
+    model = network(lambda x: layers.PReLU(shared_axes=(1, 2, 3))(x))
+    model.layers[-1].alpha.assign([[[slope]]])
+    return model
 
 
 def test_names_between_are_not_those_of_the_student():

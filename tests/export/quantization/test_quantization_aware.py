@@ -207,8 +207,10 @@ def test_names_between_are_not_those_of_the_student():
     assert _error(np.asarray(aware(x)), np.asarray(model(x))) < 0.05
 
 
-def test_one_slope_for_all_channels():
+@pytest.mark.parametrize("slope", [-0.2, 0.3])
+def test_one_slope_for_all_channels(slope):
     model, x = network(lambda x: layers.PReLU(shared_axes=(1, 2, 3))(x)), images()
+    model.layers[-1].alpha.assign([[[slope]]])
     assert _error(np.asarray(quantization_aware(model, x)(x)), np.asarray(model(x))) < 0.05
 
 

@@ -13,9 +13,10 @@ def edge_form(student: keras.Model, *, splits_prelu: bool = True) -> keras.Model
     """A network that computes the same as the student in inference, and faster in int8.
 
     LiteRT's int8 kernels for PReLU and transposed convolutions are over ten times slower than those
-    that the same can be computed with: PReLU of slopes up to 1 as x + max((α − 1)·x, 0), and a
-    transposed convolution whose kernel is as large as its stride as a 1×1 convolution to all pixels
-    of a block and a rearrangement. BatchNorm is folded, or becomes a 1×1 depthwise convolution.
+    that the same can be computed with: PReLU of slopes up to 1 as x + max((α − 1)·x, 0), or of one
+    slope for all channels as LeakyReLU; and a transposed convolution whose kernel is as large as
+    its stride as a 1×1 convolution to all pixels of a block and a rearrangement. BatchNorm is
+    folded, or becomes a 1×1 depthwise convolution.
 
     Args:
         student: Functional or Sequential model with one input (N, H, W, C) and one output.

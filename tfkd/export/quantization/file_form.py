@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from tfkd.export.quantization.edge_form import edge_form
-from tfkd.export.quantization.rewriting import functional_graph, has_fast_form, is_subpixel
+from tfkd.export.quantization.rewriting import functional_graph, is_subpixel, prelu_is_replaceable
 
 __all__ = ["file_form"]
 
@@ -25,7 +25,8 @@ def file_form(student: keras.Model, quantization: str) -> keras.Model:
 
     Returns:
         Its `edge_form` where that has other operators: where there is a transposed convolution
-        whose kernel is as large as its stride or, in int8 and int16x8, a PReLU of slopes up to 1.
+        whose kernel is as large as its stride or, in int8 and int16x8, a PReLU of slopes up to 1
+        or of one slope.
         Else the student itself, so that nothing changes where nothing is to be gained.
     """
     splits_prelu = quantization in _SPLIT_PRELU
@@ -37,5 +38,5 @@ def file_form(student: keras.Model, quantization: str) -> keras.Model:
 
 def _is_slow(layer: keras.Layer, splits_prelu: bool) -> bool:
     if type(layer) is layers.PReLU:
-        return splits_prelu and has_fast_form(layer)
+        return splits_prelu and prelu_is_replaceable(layer)
     return is_subpixel(layer)

@@ -19,9 +19,9 @@ from tfkd.export.quantization.quantized_convolutions import (
 from tfkd.export.quantization.rewriting import (
     Rewriting,
     functional_graph,
-    has_fast_form,
     is_fusable_relu,
     is_over_channels,
+    prelu_is_replaceable,
 )
 from tfkd.models.precision import as_float32
 
@@ -71,7 +71,8 @@ def quantization_aware(
     sum and concatenation, and the logits. Gradients pass straight through the rounding.
     Pooling, padding and resizing keep the range of what they read. BatchNorm is
     folded with its moving statistics, so start from a trained student, and fine-tune it with a
-    fraction of the learning rate that trained it. The rest is as in `edge_form`.
+    fraction of the learning rate that trained it. A PReLU of one slope for all channels keeps that
+    slope, which the file holds as a constant. The rest is as in `edge_form`.
 
     The copy trains with `fit` and in a `tfkd.Distiller`, under the student's own name, with the
     same input, logits and taps. `tfkd.export.to_litert(copy, path, quantization="int8")` needs no
@@ -301,7 +302,7 @@ class _Quantizing(Rewriting):
             return self.convolution(layer, x)
         if kind is layers.BatchNormalization and is_over_channels(layer):
             return self.affine(layer, x)
-        if kind is layers.PReLU and has_fast_form(layer):
+        if kind is layers.PReLU and prelu_is_replaceable(layer):
             return self.prelu(layer, x)
         if kind in _MEASURED:
             return self.finish(layer, self.copied(layer)(*arguments, **options))

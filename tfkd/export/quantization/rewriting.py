@@ -13,6 +13,9 @@ __all__ = ["Rewriting", "functional_graph"]
 
 _CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.Conv2DTranspose)
 
+# Of a LeakyReLU. The int8 kernel multiplies with 1/256ths, of the ratio of two ranges besides.
+_LEAST_SLOPE = 1 / 64
+
 # Nothing, in inference.
 _NOTHING = (
     layers.Identity,
@@ -99,7 +102,7 @@ class Rewriting:
             return self.convolution(layer, arguments[0])
         if type(layer) is layers.BatchNormalization and is_over_channels(layer):
             return self.affine(layer, arguments[0])
-        if type(layer) is layers.PReLU and self._splits_prelu and has_fast_form(layer):
+        if type(layer) is layers.PReLU and self._splits_prelu and prelu_is_replaceable(layer):
             return self.prelu(layer, arguments[0])
         return self.copied(layer)(*arguments, **options)
 
@@ -207,14 +210,14 @@ class Rewriting:
         return self.finish(norm, x, fuses=True)
 
     def prelu(self, layer: keras.Layer, x: Any) -> Any:
-        """A PReLU as its input and what it adds below zero; one of one slope as a LeakyReLU."""
+        """A PReLU as its input and what it adds below zero; of one slope, as a LeakyReLU."""
         alpha = layer.get_weights()[0]
-        if alpha.size == 1:
+        if is_leaky_relu(layer):
             return self.finish(layer, layers.LeakyReLU(float(alpha.item()), name=layer.name)(x))
         name = self.free_name(f"{layer.name}_difference")
         difference = PReLUDifference(self.rounds, name=name)
         y = difference(x)
-        difference.set_weights([alpha.reshape(-1)])
+        difference.set_weights([np.broadcast_to(alpha.reshape(-1), difference.alpha.shape)])
         difference.trainable = layer.trainable
         y = self.measured(difference.name, y)
         return self.finish(layer, layers.Add(name=layer.name)([x, y]))
@@ -317,11 +320,17 @@ def is_over_channels(norm: keras.Layer) -> bool:
     return len(norm.input.shape) == 4 and norm.axis in (-1, 3)
 
 
-def has_fast_form(layer: keras.Layer) -> bool:
-    """Whether a PReLU has one slope, or one for each channel and none above 1."""
+def prelu_is_replaceable(layer: keras.Layer) -> bool:
+    """Whether a PReLU has one slope for all channels or one for each, that others can compute."""
     alpha = keras.ops.convert_to_numpy(layer.alpha)
     is_of_channels = alpha.shape[:-1] == (1,) * (alpha.ndim - 1)
-    return alpha.size == 1 or bool(is_of_channels and np.all(alpha <= 1))
+    return is_leaky_relu(layer) or bool(is_of_channels and np.all(alpha <= 1))
+
+
+def is_leaky_relu(layer: keras.Layer) -> bool:
+    """Whether a PReLU has one slope, of a size that the kernel for LeakyReLU takes."""
+    alpha = keras.ops.convert_to_numpy(layer.alpha)
+    return alpha.size == 1 and bool(alpha.item() >= _LEAST_SLOPE)
 
 
 def is_subpixel(layer: keras.Layer) -> bool:

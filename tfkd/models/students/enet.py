@@ -31,7 +31,7 @@ def ENet(
     width: float = 1.0,
     name: str = "enet",
     *,
-    one_slope: bool = False,
+    shared_slopes: bool = False,
 ) -> keras.Model:
     """ENet (student).
 
@@ -51,9 +51,9 @@ def ENet(
         num_classes: Classes with the background, at least 2.
         width: Factor on every channel count, 0.05 to 4.
         name: Name of the model.
-        one_slope: Whether a PReLU has one slope for all its channels instead of one for each, as
-            in the paper. The int8 file then takes a fifth less time: LiteRT has a fast kernel for
-            one slope.
+        shared_slopes: Whether all channels of a PReLU share one slope; in the paper each has its
+            own. LiteRT has a fast int8 kernel for that (`python -m benchmarks edge`). What it costs
+            in Dice has not been measured.
 
     Returns:
         Functional model (N, H, W, C) → float32 logits (N, H, W, num_classes).
@@ -65,7 +65,7 @@ def ENet(
         "ENet", input_shape, num_classes, width, stride=STRIDE
     )
     narrow, middle, wide = (scale_channels(channels, width) for channels in STAGES)
-    slopes: Activation = "prelu_one_slope" if one_slope else "prelu"
+    slopes: Activation = "shared_prelu" if shared_slopes else "prelu"
     image = image_input(input_shape)
 
     # Encoder
@@ -76,8 +76,8 @@ def ENet(
     x = _downsampling(x, wide, "stage2_0", dropout=DROPOUT[1], activation=slopes)
     for stage in (2, 3):
         for block, kernel in enumerate(SECTION, start=1):
-            name_of = f"stage{stage}_{block}"
-            x = _bottleneck(x, name_of, kernel=kernel, dropout=DROPOUT[1], activation=slopes)
+            block_name = f"stage{stage}_{block}"
+            x = _bottleneck(x, block_name, kernel=kernel, dropout=DROPOUT[1], activation=slopes)
     x = tap(x, "high")
 
     # Decoder
