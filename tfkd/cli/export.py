@@ -94,8 +94,8 @@ def run(config: Config) -> None:
                 f"{config.out}: {result.size_bytes / 1e6:.2f} MB, {config.quantization}, the label "
                 f"of Keras on {result.agreement:.3%} of the pixels"
             )
-            if result.slow_because:
-                print(f"Operators with slow kernels were kept: {result.slow_because}")
+            if result.slow_note:
+                print(result.slow_note)
             if config.quantization == "int16x8":
                 print(
                     "int16x8 is for accelerators: a CPU takes tens of times longer for it than for "

@@ -141,7 +141,7 @@ class _Search:
                 failed.append(ModeRow(mode, note=str(error)))
         for mode in sorted(made, key=lambda one: (one in _FOR_ACCELERATORS, made[one].size_bytes)):
             if self.best is None or all_modes:
-                self._measure(mode, _slow_note(made[mode]))
+                self._measure(mode, made[mode].slow_note)
         self.rows += failed
 
     def mend(self, int8: ModeRow) -> bool:
@@ -172,7 +172,7 @@ class _Search:
         except (ExportError, TrainingError, ValueError) as error:  # Keras's is the last one
             self.rows.append(ModeRow(mode, note=str(error)))
             return
-        self._measure(mode, " ".join(filter(None, (note, _slow_note(result)))))
+        self._measure(mode, " ".join(filter(None, (note, result.slow_note))))
 
     def reason(self, int8: ModeRow | None) -> str:
         """One sentence on the choice."""
@@ -297,12 +297,6 @@ def fewest(limit: int, verdict: Callable[[int], bool | None]) -> int | None:
 
 def _described(feature: FeatureError) -> str:
     return f"{_layer_of(feature)} ({feature.operator}, {feature.error:.0%} noise)"
-
-
-def _slow_note(result: ExportResult) -> str:
-    if result.slow_because is None:
-        return ""
-    return f"Operators with slow kernels were kept: {result.slow_because}"
 
 
 def _layer_of(feature: FeatureError) -> str:

@@ -68,6 +68,13 @@ class ExportResult:
         return self.comparison.agreement
 
     @property
+    def slow_note(self) -> str:
+        """`slow_because` as a sentence; empty where there is nothing to say."""
+        if self.slow_because is None:
+            return ""
+        return f"Operators with slow kernels were kept: {self.slow_because}"
+
+    @property
     def size_bytes(self) -> int:
         """Size of the `.tflite` file."""
         return self.contract.size_bytes
@@ -164,7 +171,8 @@ def to_litert(
             result = written(student)
         except ExportError as also:
             raise ExportError(f"{also} Nor with faster operators: {error}") from error
-        return replace(result, slow_because="with faster ones it does not agree with Keras enough.")
+        reason = "with faster ones it cannot be made, or does not agree with Keras enough."
+        return replace(result, slow_because=reason)
     if result.agreement >= MIN_AGREEMENT[quantization]:
         return result
     # The faster form is rounded once more at most PReLUs, which a poor file may be poor for.
