@@ -1,6 +1,6 @@
 #!/bin/bash
-# The records of the studies: bash benchmarks/quality/prepare.sh DATA
-# DATA holds lits17/ and Dataset901_AbdomenCT/. What is there already is left as it is.
+# The records of the studies: bash benchmarks/quality/prepare.sh DATA [full]
+# DATA holds lits17/ and Dataset901_AbdomenCT/. What is there already is left as it is. `full` makes those of full_width too.
 set -euo pipefail
 data=${1:?expected the folder that holds lits17/ and Dataset901_AbdomenCT/}
 records=runs/records
@@ -18,10 +18,14 @@ for patient in 0 3 4 5 8 10 11 12 14 15 18 22 30 32 34 41 42 43 47; do
 done
 with_unlabelled=(--window -40 160 --unlabelled $unlabelled)
 
-records "$data/Dataset901_AbdomenCT" abdomen128_u 128 --test-cases abd_007 abd_028 abd_031 "${with_unlabelled[@]}"
-# The same, with the masks of two of the seven that are trained on.
-records "$data/Dataset901_AbdomenCT" abdomen128_few 128 --mask-cases abd_005 abd_021 --test-cases abd_007 abd_028 abd_031 \
-  "${with_unlabelled[@]}"
+sizes=(128)
+[ "${2:-}" = full ] && sizes+=(256)
+for size in "${sizes[@]}"; do
+  records "$data/Dataset901_AbdomenCT" "abdomen${size}_u" "$size" --test-cases abd_007 abd_028 abd_031 "${with_unlabelled[@]}"
+  # The same, with the masks of two of the seven that are trained on.
+  records "$data/Dataset901_AbdomenCT" "abdomen${size}_few" "$size" --mask-cases abd_005 abd_021 \
+    --test-cases abd_007 abd_028 abd_031 "${with_unlabelled[@]}"
+done
 # The training patients alone: what is chosen by trying is chosen on two of them.
 dev=runs/abdomen_dev
 mkdir -p $dev/imagesTr $dev/labelsTr

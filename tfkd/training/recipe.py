@@ -1,5 +1,6 @@
 """The optimizer, schedule, loss and metric of every training, and the network that it ends with."""
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -41,12 +42,13 @@ def compile_for_training(
     last_rate = data.manifest.protocol.last_rate
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=last_rate)
     averaging = {} if ema is None else {"use_ema": True, "ema_momentum": ema}
-    with trained.distribute_strategy.scope():
+    strategy = getattr(trained, "distribute_strategy", None)  # Keras on JAX knows none
+    with nullcontext() if strategy is None else strategy.scope():
         trained.compile(
             optimizer=keras.optimizers.Adam(schedule, **averaging),
             loss=FocalDice(**loss),
             metrics=[SliceDice(data.num_classes)],
-            jit_compile=xla,
+            jit_compile=xla or "auto",
         )
         # Otherwise the first step makes the optimizer's variables, and TensorFlow traces it twice.
         trained.optimizer.build(trained.trainable_variables)
