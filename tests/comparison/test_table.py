@@ -116,6 +116,42 @@ def test_the_mean_is_that_of_the_report() -> None:
     assert mean_dice({"a": [None, None]}) is None
 
 
+def test_methods_are_tested_against_the_best(
+    make_plan: Callable[..., Plan], manifest: Manifest, make_row: Rows
+) -> None:
+    """8 patients, found by hand: of 8 differences of one sign, p = 2 / 2⁸."""
+    methods = {
+        name: {"losses": [{"loss": "PredictionMapDistillation", "weight": weight}]}
+        for weight, name in enumerate(("first", "second", "third"), 1)
+    }
+    jobs = jobs_of(make_plan(methods=methods), manifest)
+    dice = {"first": 0.7, "second": 0.6, "third": 0.9}
+
+    def row(job: Job) -> dict[str, Any]:
+        level = dice.get(job.method_name, 0.5) + 0.01 * job.seed
+        # The further patients are apart, the more the methods differ.
+        return make_row(job, {f"p{k}": [level * (1 - k / 100)] * 2 for k in range(8)})
+
+    # Of the third there is one seed only: it is no candidate, though its mean is the highest.
+    rows = [row(job) for job in jobs if job.method_name != "third" or job.seed == 0]
+    shown = table(jobs, rows)
+    lines = {line.method: line for line in shown.lines}
+    assert [name for name, line in lines.items() if line.is_best] == ["first"]
+    assert lines["first"].test_to_best is None
+    for name in ("second", "third"):
+        test = lines[name].test_to_best
+        assert test is not None
+        assert (test.n, test.p) == (8, pytest.approx(2 / 2**8))
+    assert lines["plain"].test_to_best is lines["teacher"].test_to_best is None
+    text = markdown_table(shown)
+    assert "|      best |" in text
+    assert "|     0.008 |" in text
+    assert "p to best: the same test against the student's best method" in text
+    csv_lines = {row["method"]: row for row in csv.DictReader(io.StringIO(csv_table(shown)))}
+    assert csv_lines["first"]["is best"] == "1"
+    assert float(csv_lines["second"]["test to best p"]) == pytest.approx(2 / 2**8, abs=1e-6)
+
+
 def test_markdown(jobs: list[Job], finished: list[dict[str, Any]]) -> None:
     text = markdown_table(table(jobs, finished))
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[:5]]
@@ -129,6 +165,7 @@ def test_markdown(jobs: list[Job], finished: list[dict[str, Any]]) -> None:
         "points": "+10.0",
         "gap closed": "29 %",
         "p": "n = 2",
+        "p to best": "–",
         "liver": "0.850 ± 0.071",
         "tumour": "0.450 ± 0.212",
         "weights": "1.00 k",

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,10 @@ class Line:
         int8_error: Why there is no int8 file.
         per_seed: Mean foreground Dice of each seed that is done.
         gains: Points of each patient over plain, from the seeds that both have, as in `test`.
+        is_best: Whether it is the student's best method: the highest mean of those with the most
+            seeds. False where there is no other one.
+        test_to_best: Paired test over the patients against the best method, from the seeds that
+            both have; None for the best itself, and where there is nothing to test.
     """
 
     kind: str
@@ -75,6 +79,13 @@ class Line:
     int8_error: str | None
     per_seed: Mapping[int, float]
     gains: Mapping[str, float]
+    is_best: bool = False
+    test_to_best: PairedTest | None = None
+
+    @property
+    def group(self) -> tuple[str, str, str, str]:
+        """Kind, network, method and teachers, as of `Job`."""
+        return (self.kind, self.network, self.method, self.teachers)
 
     @property
     def is_complete(self) -> bool:
@@ -123,6 +134,7 @@ def table_of(
         groups.setdefault(job.group, []).append(job)
     foreground = tuple(label_names[1:])
     lines = [_line(group, groups, rows, len(foreground)) for group in _ordered(groups)]
+    lines = _with_best([(line, _Scores(groups[line.group], rows)) for line in lines])
     used = [rows[job.identity] for job in jobs if job.identity in rows]
     machines = tuple(dict.fromkeys(row["machine"] for row in used))
     patients = len(used[0]["dice"]) if used else None
@@ -239,8 +251,7 @@ def _against_plain(
         gap = 100 * float(max(teachers) - theirs)
         note = "" if gap >= SMALLEST_GAP else f"teacher − plain is {gap:.1f} points"
         gap_closed = points / gap if gap >= SMALLEST_GAP else math.nan
-    own, other = scores.patients(seeds), plain.patients(seeds)
-    gains = {case: 100 * (own[case] - other[case]) for case in own}
+    gains = _gains(scores, plain, seeds)
     return {
         "points": points,
         "gap_closed": gap_closed,
@@ -248,6 +259,40 @@ def _against_plain(
         "test": paired_test(list(gains.values())),
         "gains": gains,
     }
+
+
+def _gains(scores: _Scores, other: _Scores, seeds: Sequence[int]) -> dict[str, float]:
+    """Points of each patient over another group's, in the mean over the seeds."""
+    ours, theirs = scores.patients(seeds), other.patients(seeds)
+    return {case: 100 * (ours[case] - theirs[case]) for case in ours}
+
+
+def _with_best(scored: Sequence[tuple[Line, _Scores]]) -> list[Line]:
+    """The lines, with each student's best method and the others' tests against it."""
+    methods: dict[str, list[tuple[Line, _Scores]]] = {}
+    for line, scores in scored:
+        if line.kind == "distilled" and line.seeds_done:
+            methods.setdefault(line.network, []).append((line, scores))
+    best = {
+        network: max(several, key=lambda one: (len(one[0].seeds_done), one[0].mean))
+        for network, several in methods.items()
+        if len(several) > 1
+    }
+    return [
+        _beside_best(line, scores, *best[line.network])
+        if line.kind == "distilled" and line.network in best
+        else line
+        for line, scores in scored
+    ]
+
+
+def _beside_best(line: Line, scores: _Scores, best: Line, best_scores: _Scores) -> Line:
+    if line is best:
+        return replace(line, is_best=True)
+    seeds = [seed for seed in scores.rows if seed in best_scores.rows]
+    if not seeds:
+        return line
+    return replace(line, test_to_best=paired_test([*_gains(scores, best_scores, seeds).values()]))
 
 
 def _costs(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

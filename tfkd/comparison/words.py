@@ -2,7 +2,7 @@
 
 import math
 
-from tfkd.comparison.paired_test import FEWEST
+from tfkd.comparison.paired_test import FEWEST, PairedTest
 from tfkd.comparison.table import SMALLEST_GAP, Line, Table
 from tfkd.report.numbers import MISSING, bytes_text, count_text, dice_text, time_text
 
@@ -20,6 +20,7 @@ def headings(table: Table) -> list[str]:
         "points",
         "gap closed",
         "p",
+        "p to best",
         *table.label_names,
         "weights",
         "steps",
@@ -42,7 +43,8 @@ def words_of(line: Line) -> list[str]:
         spread_text(line.mean, line.sd),
         MISSING if math.isnan(line.points) else f"{line.points:+.1f}",
         gap_text(line),
-        p_text(line),
+        p_text(line.test),
+        "best" if line.is_best else p_text(line.test_to_best),
         *labels,
         count_text(line.parameters),
         MISSING if line.steps is None else f"{line.steps:,}",
@@ -71,13 +73,13 @@ def gap_text(line: Line) -> str:
     return line.gap_note if math.isnan(line.gap_closed) else f"{100 * line.gap_closed:.0f} %"
 
 
-def p_text(line: Line) -> str:
+def p_text(test: PairedTest | None) -> str:
     """The p-value, or how few patients there are for one."""
-    if line.test is None:
+    if test is None:
         return MISSING
-    if line.test.p is None:
-        return f"n = {line.test.n}"
-    return "< 0.001" if line.test.p < 0.001 else f"{line.test.p:.3f}"
+    if test.p is None:
+        return f"n = {test.n}"
+    return "< 0.001" if test.p < 0.001 else f"{test.p:.3f}"
 
 
 def summary(table: Table) -> list[tuple[str, str, str]]:
@@ -167,6 +169,11 @@ def _test_note(table: Table) -> str:
     numbers = sorted({test.n for test in tests if test.p is not None})
     if numbers:
         text += f" n = {', '.join(map(str, numbers))} patients."
+    if any(line.is_best for line in table.lines):
+        text += (
+            " p to best: the same test against the student's best method, the one with the highest "
+            "Dice of those with the most seeds; from the seeds that both have."
+        )
     if any(test.p is None for test in tests):
         text += f" With fewer than {FEWEST} patients it cannot fall below 0.05, and is not given."
     return text
