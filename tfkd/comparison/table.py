@@ -136,10 +136,16 @@ def table_of(
     lines = [_line(group, groups, rows, len(foreground)) for group in _ordered(groups)]
     lines = _with_best([(line, _Scores(groups[line.group], rows)) for line in lines])
     used = [rows[job.identity] for job in jobs if job.identity in rows]
-    machines = tuple(dict.fromkeys(row["machine"] for row in used))
+    machines = tuple(dict.fromkeys(map(_made_on, used)))
     patients = len(used[0]["dice"]) if used else None
     taught_by = _taught_by(jobs, rows)
     return Table(foreground, tuple(lines), machines, patients, score, taught_by)
+
+
+def _made_on(row: Mapping[str, Any]) -> str:
+    """The machine of a row, and that of its training if it was another one."""
+    other = f", trained on {row['trained_on']}" if "trained_on" in row else ""
+    return row["machine"] + other
 
 
 def _taught_by(
@@ -271,7 +277,7 @@ def _with_best(scored: Sequence[tuple[Line, _Scores]]) -> list[Line]:
     """The lines, with each student's best method and the others' tests against it."""
     methods: dict[str, list[tuple[Line, _Scores]]] = {}
     for line, scores in scored:
-        if line.kind == "distilled" and line.seeds_done:
+        if line.kind == "distilled" and not math.isnan(line.mean):
             methods.setdefault(line.network, []).append((line, scores))
     best = {
         network: max(several, key=lambda one: (len(one[0].seeds_done), one[0].mean))

@@ -165,17 +165,20 @@ def _test_note(table: Table) -> str:
         "p: Wilcoxon's signed-rank test, two-sided, of the patients' mean Dice over the seeds, "
         "method against plain; not corrected for the number of methods."
     )
-    tests = [line.test for line in table.lines if line.test is not None]
+    tests = [
+        test for line in table.lines for test in (line.test, line.test_to_best) if test is not None
+    ]
     numbers = sorted({test.n for test in tests if test.p is not None})
     if numbers:
         text += f" n = {', '.join(map(str, numbers))} patients."
-    if any(line.is_best for line in table.lines):
-        text += (
-            " p to best: the same test against the student's best method, the one with the highest "
-            "Dice of those with the most seeds; from the seeds that both have."
-        )
     if any(test.p is None for test in tests):
         text += f" With fewer than {FEWEST} patients it cannot fall below 0.05, and is not given."
+    if any(line.is_best for line in table.lines):
+        text += (
+            " p to best: the same test against the student's best method, from the seeds that both "
+            "have. The best has the highest Dice of those with the most seeds; as it is chosen on "
+            "these patients, the test favours it."
+        )
     return text
 
 

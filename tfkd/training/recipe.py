@@ -30,7 +30,7 @@ def compile_for_training(
         learning_rate: Learning rate of the first step; that of the last is the part of it that the
             records' protocol says, a thousandth or less.
         ema: Momentum of a moving average of the weights; None for no average.
-        xla: Whether XLA compiles the whole step.
+        xla: Whether XLA compiles the whole step; on JAX it does anyway.
         **loss: Arguments of `FocalDice`.
     """
     import keras

@@ -3,8 +3,8 @@
     python benchmarks/quality/gpu/pack.py runs/records/abdomen256_few runs/packed/abdomen256_few
 
 `train.npz` holds `image_hu` (n, H, W, C) int16, clipped a little outside of the window, and `mask`
-(n, H, W) uint8, 255 where there is no label, and `variation`, the ranges in which slices are varied
-(JSON); `manifest.json` is that of the records.
+(n, H, W) uint8, 255 where there is no label, `variation`, the ranges in which slices are varied
+(JSON), and `records`, by which they are told from others; `manifest.json` is that of the records.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from tfkd import records
+from tfkd.comparison.jobs import records_identity
 from tfkd.records.augmentation import AUGMENTATIONS, Augmentation
 from tfkd.volumes import atomic_path
 
@@ -43,7 +44,7 @@ def pack(source: Path, folder: Path) -> Path:
     data = records.load(source)
     variation = AUGMENTATIONS[data.manifest.protocol.variation]
     clip = clip_range_hu(data.spec.window_hu, variation)
-    # By place and not as read: shards come in an order of their own.
+    # By place: shards come in an order of their own.
     slices = {(one.case_id, one.slice_index): one for one in data.examples("train")}
     places = slice_places(data.manifest)
     folder.mkdir(parents=True, exist_ok=True)
@@ -54,6 +55,7 @@ def pack(source: Path, folder: Path) -> Path:
             image_hu=np.stack([slices[one].image_hu.clip(*clip) for one in places]).astype("int16"),
             mask=np.stack([slices[one].mask for one in places]).astype("uint8"),
             variation=json.dumps(asdict(variation)),
+            records=records_identity(data.manifest),
         )
     data.manifest.save(folder)
     return path

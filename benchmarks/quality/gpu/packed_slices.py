@@ -2,6 +2,8 @@
 
 import json
 import math
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from tfkd.comparison.jobs import records_identity
+from tfkd.errors import RecordError
 from tfkd.records import Manifest, Sampling
 from tfkd.records.sampling import expected_copies
 from tfkd.volumes import AIR_HU, IGNORE_LABEL, PreprocessSpec
@@ -23,10 +27,13 @@ class PackedSlices(keras.utils.PyDataset):
     Args:
         folder: What `pack.py` wrote.
         batch_size: Slices per batch.
-        steps: Batches per epoch; None for as many slices as have labels.
+        steps: Batches per epoch.
         sampling: Shares of the classes, and of slices without labels.
         vary: Whether slices are varied.
         seed: Seed of order, sampling and variation.
+
+    Raises:
+        RecordError: If a file is missing, or the slices are not those of the manifest's records.
     """
 
     def __init__(
@@ -34,27 +41,22 @@ class PackedSlices(keras.utils.PyDataset):
         folder: Path,
         *,
         batch_size: int,
-        steps: int | None,
+        steps: int,
         sampling: Sampling,
         vary: bool,
         seed: int,
     ) -> None:
+        # With one worker: Keras keeps what several have fetched ahead for an epoch too late.
         super().__init__()
         self.manifest = Manifest.load(folder)
-        with np.load(folder / "train.npz") as arrays:
-            self._images, self._masks = arrays["image_hu"], arrays["mask"]
-            self._ranges = json.loads(str(arrays["variation"])) if vary else None
-        self._labels = [
-            labels for case in self.manifest.cases_of("train") for labels in case.labels_per_slice
-        ]
-        if len(self._labels) != len(self._images):
-            raise ValueError(
-                f"{folder}: expected {len(self._labels)} slices, as its manifest says. "
-                f"Received {len(self._images)}. Pack the records again."
+        slices = _read(folder)
+        if slices.records != records_identity(self.manifest):
+            raise RecordError(
+                f"{folder}: train.npz and manifest.json are of different records. Pack them again."
             )
+        self._slices, self._varies = slices, vary
         self._batch_size, self._sampling, self._seed = batch_size, sampling, seed
-        labelled = self.manifest.slices_of("train") - self.manifest.unlabelled_slices_of("train")
-        self.steps_per_epoch = steps or max(1, labelled // batch_size)
+        self.steps_per_epoch = steps
         self._epoch = 0
         self._order = self._draw_order()
 
@@ -73,10 +75,12 @@ class PackedSlices(keras.utils.PyDataset):
 
     def __getitem__(self, step: int) -> tuple[Any, Any]:
         rows = self._order[step * self._batch_size : (step + 1) * self._batch_size]
-        images, masks = self._images[rows].astype("float32"), self._masks[rows].astype("int32")
-        if self._ranges is not None:
-            generator = np.random.default_rng([self._seed, self._epoch, step])
-            drawn = draw_variation(generator, len(rows), self._ranges, self.spec)
+        images = self._slices.image_hu[rows].astype("float32")
+        masks = self._slices.mask[rows].astype("int32")
+        if self._varies:
+            # From 1 on: the numbers of an order end in 0, as far as NumPy's seeds go.
+            generator = np.random.default_rng([self._seed, self._epoch, step + 1])
+            drawn = draw_variation(generator, len(rows), self._slices.variation, self.spec)
             images, masks = vary(images, masks, drawn)
         return windowed(images, self.spec), masks
 
@@ -86,13 +90,38 @@ class PackedSlices(keras.utils.PyDataset):
         self._order = self._draw_order()
 
     def _draw_order(self) -> np.ndarray:
+        """Rows of an epoch's slices: each as often as is its due, give or take one."""
         generator = np.random.default_rng([self._seed, self._epoch])
+        labels = [
+            labels for case in self.manifest.cases_of("train") for labels in case.labels_per_slice
+        ]
         total = self._batch_size * self.steps_per_epoch
-        # Twice that, of which a random half is dropped: rounding is fair to every slice.
-        copies = expected_copies(self._labels, 2 * total, self._sampling)
+        copies = expected_copies(labels, total + 1, self._sampling)  # rounding may lose one
         edges = np.floor(np.concatenate([[0.0], np.cumsum(copies)]) + generator.uniform())
         slices = np.repeat(np.arange(len(copies)), np.diff(edges).astype(int))
         return generator.permutation(slices)[:total]
+
+
+@dataclass(frozen=True)
+class _Slices:
+    image_hu: np.ndarray
+    mask: np.ndarray
+    variation: dict[str, Any]
+    records: str
+
+
+@cache  # the runs of a plan read the same few
+def _read(folder: Path) -> _Slices:
+    path = folder / "train.npz"
+    if not path.is_file():
+        raise RecordError(
+            f"{path} is missing. Expected a folder that benchmarks/quality/gpu/pack.py wrote."
+        )
+    with np.load(path) as arrays:
+        texts = {name: str(arrays[name]) for name in ("variation", "records")}
+        return _Slices(
+            arrays["image_hu"], arrays["mask"], json.loads(texts["variation"]), texts["records"]
+        )
 
 
 def draw_variation(
@@ -103,7 +132,12 @@ def draw_variation(
     Returns:
         `factor` and `offset_hu` (N, 1, 1, 1) of the HU, and `transform` (N, 8), from pixels of the
         result to pixels of the slice.
+
+    Raises:
+        ValueError: If slices are to be deformed elastically, which only the library does.
     """
+    if ranges["elastic"]:
+        raise ValueError(f"elastic: expected 0, received {ranges['elastic']}.")
     height, width = spec.input_shape[:2]
 
     def uniform(low: float, high: float) -> np.ndarray:
