@@ -1,15 +1,13 @@
 """The lock of a run."""
 
-import errno
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tfkd.comparison import run_lock as module
 from tfkd.comparison.run_lock import run_lock
+from tfkd.volumes import file_lock
 
 HOLDER = """
 import sys
@@ -39,18 +37,7 @@ def test_a_second_process_gets_it_once_the_first_is_killed(tmp_path: Path) -> No
 
 
 def test_without_locks_everyone_gets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: Any) -> None:
-        raise OSError(number, "refused")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module.fcntl, "flock", refuse)
-        number = errno.ENOLCK
-        with run_lock(tmp_path) as ours:
-            assert ours
-        number = errno.EIO
-        with pytest.raises(OSError, match="refused"), run_lock(tmp_path):
-            pass
-    monkeypatch.setattr(module, "fcntl", None)
+    monkeypatch.setattr(file_lock, "fcntl", None)
     with run_lock(tmp_path / "new") as one, run_lock(tmp_path / "new") as other:
         assert one
         assert other

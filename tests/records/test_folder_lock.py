@@ -1,14 +1,12 @@
-import errno
 import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tfkd.records import folder_lock as module
 from tfkd.records.folder_lock import folder_lock
+from tfkd.volumes import file_lock
 
 HOLDER = """
 import sys
@@ -43,22 +41,6 @@ def test_another_process_is_waited_for_until_it_is_killed(tmp_path: Path) -> Non
 
 
 def test_without_locks_nobody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "fcntl", None)
+    monkeypatch.setattr(file_lock, "fcntl", None)
     with folder_lock(tmp_path / "new"), folder_lock(tmp_path / "new"):
-        assert not list((tmp_path / "new").iterdir())
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fcntl")
-def test_a_file_system_without_locks_is_no_obstacle(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: Any) -> None:
-        raise OSError(number, "refused")
-
-    monkeypatch.setattr(module.fcntl, "flock", refuse)
-    number = errno.ENOLCK
-    with folder_lock(tmp_path):
-        pass
-    number = errno.EIO
-    with pytest.raises(OSError, match="refused"), folder_lock(tmp_path):
         pass

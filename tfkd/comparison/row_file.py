@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tfkd.comparison.run_lock import lock
+from tfkd.volumes.file_lock import lock
 
 __all__ = ["RowFile"]
 
