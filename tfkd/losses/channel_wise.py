@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from tfkd.losses.distillation_loss import DistillationLoss
+from tfkd.losses.divergence import softmax_divergence
 from tfkd.losses.sizes import match_size
 
 __all__ = ["ChannelWiseDistillation", "channel_wise_loss"]
@@ -45,10 +46,7 @@ def channel_wise_loss(
     height, width = teacher.shape[1:3]
     teacher = ops.cast(teacher, "float32") / temperature
     student = match_size(ops.cast(student, "float32"), height, width) / temperature
-    # Σ p (log p − log q) with the normalisers of both softmaxes taken out of the sum.
-    positions = (1, 2)
-    divergence = ops.sum(ops.softmax(teacher, axis=positions) * (teacher - student), positions)
-    divergence += ops.logsumexp(student, positions) - ops.logsumexp(teacher, positions)
+    divergence = softmax_divergence(teacher, student, axis=(1, 2))
     return temperature**2 * ops.mean(divergence, axis=-1)
 
 

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from tfkd.losses.distillation_loss import DistillationLoss
+from tfkd.losses.divergence import softmax_divergence
 from tfkd.losses.labels import one_hot_labels
 
 __all__ = ["PredictionMapDistillation", "prediction_map_loss"]
@@ -50,9 +51,7 @@ def prediction_map_loss(
     """
     teacher = ops.cast(teacher_logits, "float32") / temperature
     student = ops.cast(student_logits, "float32") / temperature
-    # Σ p (log p − log q) with the normalisers of both softmaxes taken out of the sum.
-    divergence = ops.sum(ops.softmax(teacher, axis=-1) * (teacher - student), axis=-1)
-    divergence += ops.logsumexp(student, axis=-1) - ops.logsumexp(teacher, axis=-1)
+    divergence = softmax_divergence(teacher, student, axis=-1)
     if not balanced:
         return temperature**2 * ops.mean(divergence, axis=(1, 2))
     masks = one_hot_labels(labels, student_logits.shape[-1])

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from keras import ops
 
 from tfkd.losses import DistillationLoss
+from tfkd.losses.divergence import softmax_divergence
 from tfkd.losses.region_affinity import _resize_nearest
 from tfkd.losses.sizes import area_average
 
@@ -131,8 +132,7 @@ class ClassTemperature(DistillationLoss):
         """One value per example (N,)."""
         temperature = ops.where(labels[..., :1] > 0.5, self.background, self.foreground)
         teacher, student = teacher / temperature, student / temperature
-        divergence = ops.sum(ops.softmax(teacher, axis=-1) * (teacher - student), axis=-1)
-        divergence += ops.logsumexp(student, axis=-1) - ops.logsumexp(teacher, axis=-1)
+        divergence = softmax_divergence(teacher, student, axis=-1)
         divergence = ops.square(temperature[..., 0]) * divergence
         area = ops.sum(labels, axis=(1, 2))
         per_region = ops.einsum("nhw,nhwk->nk", divergence, labels) / ops.maximum(area, 1.0)
