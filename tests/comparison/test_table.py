@@ -172,6 +172,7 @@ def test_markdown(jobs: list[Job], finished: list[dict[str, Any]]) -> None:
         "steps": "4",
         "ms/step": "10.0",
         "int8 file": "2.00 kB",
+        "int8 points": "–",
         "ms/slice": "1.50",
     }
     assert len({len(line) for line in text.splitlines()[:5]}) == 1
@@ -191,6 +192,19 @@ def test_an_export_that_failed_is_noted(jobs: list[Job], finished: list[dict[str
     shown = table(jobs, finished)
     assert shown.lines[2].int8_error == "no such operator"
     assert "small, kd: no int8 file; no such operator" in markdown_table(shown)
+
+
+def test_points_of_the_int8_file(jobs: list[Job], finished: list[dict[str, Any]]) -> None:
+    """Of the networks that have a file: 0.7 → 0.69 and 0.6 → 0.57."""
+    for row, dice in ((finished[3], 0.69), (finished[4], 0.57)):
+        row["int8"] = {**finished[3]["int8"], "mean_dice": dice}
+    shown = table(jobs, finished)
+    assert shown.lines[2].int8_points == pytest.approx(-2.0)
+    assert shown.lines[1].int8_points is None
+    text = markdown_table(shown)
+    assert "|        -2.0 |" in text
+    assert "int8 points: Dice of the int8 file" in text
+    assert ",-2," in csv_table(shown)
 
 
 def test_an_int8_file_of_little_use_is_noted(

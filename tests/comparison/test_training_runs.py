@@ -16,6 +16,7 @@ from tfkd.callbacks.run_checkpoint import Position
 from tfkd.cli.main import main
 from tfkd.comparison import Plan, Study
 from tfkd.comparison.trainer import Trainer
+from tfkd.comparison.workshop import mean_dice
 from tfkd.errors import PlanError, TrainingError
 from tfkd.models import fingerprint
 from tfkd.records import Manifest
@@ -91,7 +92,10 @@ def test_rows(finished: Study, records: Path) -> None:
     assert (teacher["epochs"], teacher["steps"], kd["epochs"], kd["steps"]) == (1, 2, 2, 4)
     assert kd["ms_per_step"] > 0
     assert kd["taught_by"] == [teacher["fingerprint"]] == [network(finished, "teacher big")]
-    assert kd["int8"].keys() == {"bytes", "ms_per_slice", "threads", "agreement"}
+    measured = {"bytes", "ms_per_slice", "threads", "agreement", "dice", "mean_dice"}
+    assert kd["int8"].keys() == measured
+    assert kd["int8"]["mean_dice"] == mean_dice(kd["int8"]["dice"])
+    assert kd["int8"]["dice"].keys() == kd["dice"].keys()
     assert teacher["int8"] is second["int8"] is None
     text = finished.rows.path.read_text("utf-8")
     assert str(records.parent) not in text

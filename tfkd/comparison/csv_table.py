@@ -54,6 +54,7 @@ def _row(line: Line, label_names: tuple[str, ...]) -> dict[str, Any]:
         "int8 bytes": _number(line.int8_bytes),
         "int8 ms per slice": _number(line.int8_ms),
         "int8 threads": _number(line.int8_threads),
+        "int8 points": _number(line.int8_points),
         "int8 agreement": _number(line.int8_agreement),
         "int8 error": line.int8_error or "",
     }

@@ -15,9 +15,10 @@ from tfkd.volumes import Volume
 if TYPE_CHECKING:
     from tfkd.records import Manifest
 
-__all__ = ["ScoredVolumes"]
+__all__ = ["Dice", "ScoredVolumes"]
 
 Dice = dict[str, list[float | None]]
+"""By case, the Dice of every foreground label in [0, 1], or None where it is nowhere."""
 
 # Part of the memory that volumes may take to be read but once.
 _MEMORY_SHARE = 0.2

@@ -44,6 +44,8 @@ class Line:
         int8_bytes: Size of the int8 file.
         int8_ms: Time per slice of the int8 file, milliseconds.
         int8_threads: Threads of that time.
+        int8_points: Dice points of the int8 files over the networks that they were made of, mean
+            over the seeds with a file; None where it was not measured.
         int8_agreement: Lowest share of pixels with Keras' label, of the int8 files.
         int8_error: Why there is no int8 file.
         per_seed: Mean foreground Dice of each seed that is done.
@@ -75,6 +77,7 @@ class Line:
     int8_bytes: int | None
     int8_ms: float | None
     int8_threads: int | None
+    int8_points: float | None
     int8_agreement: float | None
     int8_error: str | None
     per_seed: Mapping[int, float]
@@ -306,6 +309,11 @@ def _costs(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     times = [row["ms_per_step"] for row in rows if row["ms_per_step"] is not None]
     files = [row["int8"] for row in rows if row["int8"] and "bytes" in row["int8"]]
     errors = [row["int8"]["error"] for row in rows if row["int8"] and "error" in row["int8"]]
+    changes = [
+        100 * (row["int8"]["mean_dice"] - row["mean_dice"])
+        for row in rows
+        if row["int8"] and row["int8"].get("mean_dice") is not None and row["mean_dice"] is not None
+    ]
     return {
         "parameters": first.get("parameters"),
         "epochs": first.get("epochs"),
@@ -314,6 +322,7 @@ def _costs(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "int8_bytes": files[0]["bytes"] if files else None,
         "int8_ms": float(np.median([file["ms_per_slice"] for file in files])) if files else None,
         "int8_threads": files[0]["threads"] if files else None,
+        "int8_points": float(np.mean(changes)) if changes else None,
         "int8_agreement": min((file["agreement"] for file in files), default=None),
         "int8_error": errors[0] if errors and not files else None,
     }

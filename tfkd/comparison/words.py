@@ -26,6 +26,7 @@ def headings(table: Table) -> list[str]:
         "steps",
         "ms/step",
         "int8 file",
+        "int8 points",
         "ms/slice",
     ]
 
@@ -50,6 +51,7 @@ def words_of(line: Line) -> list[str]:
         MISSING if line.steps is None else f"{line.steps:,}",
         time_text(line.ms_per_step),
         "failed" if line.int8_error else bytes_text(line.int8_bytes),
+        MISSING if line.int8_points is None else f"{line.int8_points:+.1f}",
         time_text(line.int8_ms),
     ]
 
@@ -115,7 +117,8 @@ def notes(table: Table) -> list[str]:
         f"(teacher − plain), where the teacher is at least {SMALLEST_GAP:g} point above. Both are "
         "from the seeds that method and plain student have.",
         _test_note(table),
-        "weights: trainable ones. ms/step: median training step without the first epoch; "
+        "weights: trainable ones. ms/step: median training step without the first epoch; int8 "
+        "points: Dice of the int8 file on these volumes over that of the network it was made of; "
         f"ms/slice: median of the int8 file at batch 1, {_threads(threads)}.",
     ]
     if len(table.machines) == 1:

@@ -1,7 +1,6 @@
 """Makes rows: trains, scores on whole volumes, and exports."""
 
 import time
-from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ import numpy as np
 from tfkd.comparison.int8_file import measure_int8
 from tfkd.comparison.jobs import Job, settings_of
 from tfkd.comparison.machine import circumstances
-from tfkd.comparison.scored_volumes import ScoredVolumes
+from tfkd.comparison.scored_volumes import Dice, ScoredVolumes
 from tfkd.comparison.trainer import ProgressBar, Trainer, forget
 
 if TYPE_CHECKING:
@@ -74,11 +73,7 @@ class Workshop:
         network = self.trainer.load(job)
         dice = self._score(job, network)
         scored = time.monotonic()
-        int8 = None
-        if job.exports:
-            path = self._folder / job.folder / _INT8_NAME
-            slices = self._calibration_slices()
-            int8 = measure_int8(network, path, self._manifest, slices, self._plan.threads)
+        int8 = self._measure_int8(job, network) if job.exports else None
         from tfkd.models import fingerprint
         from tfkd.training import parameter_count
 
@@ -111,7 +106,7 @@ class Workshop:
         forget()
         return row
 
-    def _score(self, job: Job, network: "keras.Model") -> dict[str, list[float | None]]:
+    def _score(self, job: Job, network: "keras.Model") -> Dice:
         from tfkd.export import keras_predictor
 
         manifest = self._manifest
@@ -121,6 +116,19 @@ class Workshop:
         with self._progress_bar(f"score {job.title}") as progress:
             return self._volumes.dice(predictor, progress)
 
+    def _measure_int8(self, job: Job, network: "keras.Model") -> dict[str, Any]:
+        """What `measure_int8` says of the student's file, and the Dice of that file itself."""
+        from tfkd.inference import Predictor
+
+        path = self._folder / job.folder / _INT8_NAME
+        slices = self._calibration_slices()
+        facts = measure_int8(network, path, self._manifest, slices, self._plan.threads)
+        if "error" in facts:
+            return facts
+        with self._progress_bar(f"score the int8 file of {job.title}") as progress:
+            dice = self._volumes.dice(Predictor(path), progress)
+        return {**facts, "dice": dice, "mean_dice": mean_dice(dice)}
+
     def _calibration_slices(self) -> np.ndarray:
         if self._calibration is None:
             from tfkd import records
@@ -129,7 +137,7 @@ class Workshop:
         return self._calibration
 
 
-def mean_dice(dice: Mapping[str, list[float | None]]) -> float | None:
+def mean_dice(dice: Dice) -> float | None:
     """Mean over the labels of the mean over the cases, as the report has it; None for no score."""
     columns = zip(*dice.values(), strict=True)
     means = [
