@@ -107,6 +107,6 @@ def _place() -> tuple[int, int]:
             "strategy multi_worker: expected the environment variable TF_CONFIG to list the "
             "workers, no other roles, and which of them this is, such as "
             '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", '
-            f'"index": 0}}}}, found {given!r}. See the README on SLURM and Kubernetes.'
+            f'"index": 0}}}}, found {given!r}. See examples/slurm.sh and examples/kubernetes.yaml.'
         )
     return index, count
