@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "records": {"volumes"},
     "models": {"errors"},
     "losses": set(),
-    "metrics": {"volumes"},
+    "metrics": {"volumes", "losses"},  # losses: slice_dice.py alone, see LAZY_KERAS
     "distillation": {"models", "losses", "metrics", "records"},
     "callbacks": {"models", "report"},
     "inference": {"volumes"},

@@ -89,23 +89,32 @@ def _sums(
         Per example (N,): the focal term, the mean weight and the mean share of the pixels with a
         label. Per foreground class (K − 1,), over the pixels: Σ p·g and Σ (p + g), or Σ (p² + g).
     """
-    logits = ops.cast(logits, "float32")
-    truth = one_hot_labels(labels, logits.shape[-1])
+    truth = _class_first(one_hot_labels(labels, logits.shape[-1]))
+    logits = _class_first(ops.cast(logits, "float32"))
     # A pixel outside of every class keeps its probabilities out of the Dice sums.
-    labelled = weight = ops.sum(truth, axis=-1)
-    log_probability = ops.log_softmax(logits, axis=-1)
-    probability = ops.exp(log_probability)
+    labelled = weight = ops.sum(truth, axis=0)
+    logits -= ops.stop_gradient(ops.max(logits, axis=0))
+    exponential = ops.exp(logits)
+    total = ops.sum(exponential, axis=0)
+    probability = exponential / total
+    # Of the true class alone: powers and logarithms of all classes would be most of the work.
+    log_true = ops.sum(truth * logits, axis=0) - labelled * ops.log(total)
     # Held off 0, where the slope of x ** gamma is infinite for gamma < 1.
-    miss = ops.maximum(1.0 - probability, 1e-7)
-    focal = -ops.sum(truth * miss**gamma * log_probability, axis=-1)
+    miss = ops.maximum(1.0 - ops.sum(truth * probability, axis=0), 1e-7)
+    focal = -(miss**gamma) * log_true
     if sample_weight is not None:
         given = _as_pixel_weight(sample_weight)
         weight, focal = weight * given, focal * given
-    overlap = ops.einsum("nhw,nhwk,nhwk->k", weight, probability, truth)[1:]
     found = ops.square(probability) if dice_squares else probability
-    size = ops.einsum("nhw,nhwk->k", weight, found + truth)[1:]
+    overlap = ops.sum(weight * probability * truth, axis=(1, 2, 3))[1:]
+    size = ops.sum(weight * (found + truth), axis=(1, 2, 3))[1:]
     focal, weight, labelled = (ops.mean(one, axis=(1, 2)) for one in (focal, weight, labelled))
     return focal, weight, labelled, overlap, size
+
+
+def _class_first(values: Any) -> Any:
+    """(N, H, W, K) as (K, N, H, W): loops over pixels are vectorised, over a few classes not."""
+    return ops.transpose(values, (3, 0, 1, 2))
 
 
 # All but what the replicas tell each other is one XLA program, a twentieth of the operations' time.

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from tfkd.losses.xla import xla_compiled
+
 __all__ = ["SliceDice"]
 
 
@@ -70,16 +72,10 @@ class SliceDice(keras.metrics.Metric):
                 y_true = ops.where(labelled, ops.argmax(y_true, axis=-1), -1)
             else:
                 y_true = ops.squeeze(y_true, axis=-1)
-        truth = ops.one_hot(ops.cast(y_true, "int32"), self.num_classes, dtype=self.dtype)
-        prediction = ops.one_hot(ops.argmax(y_pred, axis=-1), self.num_classes, dtype=self.dtype)
-        prediction = prediction * ops.sum(truth, axis=-1, keepdims=True)
-        weights = _pixel_weights(sample_weight, self.dtype)
-        for total, counted in (
-            (self.shared, truth * prediction),
-            (self.labelled, truth),
-            (self.predicted, prediction),
-        ):
-            total.assign_add(ops.sum(counted * weights, axis=(0, 1, 2)))
+        confusion = _confusion(y_true, y_pred, sample_weight, self.num_classes, self.dtype)
+        self.shared.assign_add(ops.diagonal(confusion))
+        self.labelled.assign_add(ops.sum(confusion, axis=1))
+        self.predicted.assign_add(ops.sum(confusion, axis=0))
 
     def result(self) -> Any:
         """Mean Dice of the foreground classes seen so far, in [0, 1]; NaN if there are none."""
@@ -93,11 +89,26 @@ class SliceDice(keras.metrics.Metric):
         return {**super().get_config(), "num_classes": self.num_classes}
 
 
+@xla_compiled  # whose argmax takes a tenth of the operation's time
+def _confusion(y_true: Any, y_pred: Any, sample_weight: Any, num_classes: int, dtype: str) -> Any:
+    """Weighted pixels (K, K) by label and prediction, in one pass over the pixels."""
+    truth = ops.cast(y_true, "int32")
+    # Pixels without label go to a row of their own, which is left out.
+    truth = ops.where((truth >= 0) & (truth < num_classes), truth, num_classes)
+    pairs = truth * num_classes + ops.cast(ops.argmax(y_pred, axis=-1), "int32")
+    weights = ops.ones_like(pairs, dtype=dtype)
+    if sample_weight is not None:
+        weights *= _pixel_weights(sample_weight, dtype)
+    size = (num_classes + 1) * num_classes
+    counts = ops.segment_sum(ops.ravel(weights), ops.ravel(pairs), num_segments=size)
+    return ops.reshape(counts, (num_classes + 1, num_classes))[:num_classes]
+
+
 def _pixel_weights(sample_weight: Any, dtype: str) -> Any:
-    """Brings weights to a shape that multiplies (N, H, W, K)."""
-    if sample_weight is None:
-        return 1.0
+    """Brings weights to a shape that multiplies (N, H, W)."""
     weights = ops.cast(sample_weight, dtype)
-    while len(weights.shape) < 4:
-        weights = ops.expand_dims(weights, axis=-1)
-    return weights
+    if len(weights.shape) == 4:
+        return ops.squeeze(weights, axis=-1)
+    if len(weights.shape) == 3:
+        return weights
+    return ops.reshape(weights, (-1, 1, 1))
