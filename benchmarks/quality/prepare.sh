@@ -35,7 +35,6 @@ for patient in 005 006 009 010 021 027 030; do
   cp -n "$data/Dataset901_AbdomenCT/labelsTr/abd_$patient.nii.gz" $dev/labelsTr
 done
 records $dev abdomen128_dev 128 --test-cases abd_009 abd_027
-records $dev abdomen128_dev_u 128 --test-cases abd_009 abd_027 "${with_unlabelled[@]}"
 
 records "$data/lits17" lits128 128 --test-cases 7 9 16 23 29 35
 
