@@ -58,6 +58,12 @@ def test_label_forms_agree(labels):
         np.testing.assert_allclose(focal_dice_loss(form, logits), expected, rtol=1e-6)
 
 
+def test_soft_masks():
+    """Half of each of two classes, p = ½: p_y = ½ and log p_y = −ln 2."""
+    values = focal_dice_loss(np.full((1, 2, 2, 2), 0.5), np.zeros((1, 2, 2, 2)), dice_share=0.0)
+    np.testing.assert_allclose(values, [0.25 * np.log(2)], rtol=1e-6)
+
+
 def test_foreground_permutation_changes_nothing(labels):
     logits = np.random.default_rng(1).normal(size=(2, 8, 8, 3)).astype("float32")
     swapped = np.array([0, 2, 1])[labels]

@@ -59,11 +59,26 @@ def test_empty_slices_and_absent_classes():
 def test_sample_weight(batch):
     truth, guess = batch
     keep = np.array([1, 0, 1, 1, 0, 0], np.float32)
-    for weights in (keep, keep[:, None], np.broadcast_to(keep[:, None, None], truth.shape)):
+    pixels = np.broadcast_to(keep[:, None, None], truth.shape)
+    for weights in (keep, keep[:, None], pixels, pixels[..., None]):
         metric = SliceDice(4)
         metric.update_state(truth, logits_of(guess, 4), sample_weight=weights)
         kept = keep.astype(bool)
         assert float(metric.result()) == pytest.approx(expected(truth[kept], guess[kept]), abs=1e-6)
+
+
+def test_another_number_of_classes_is_refused(batch):
+    truth, guess = batch
+    with pytest.raises(ValueError, match=r"\(N, H, W, 3\)"):
+        SliceDice(3).update_state(truth, logits_of(guess, 4))
+
+
+def test_counts_of_half_precision_stay_exact():
+    """4096 ones added one by one in float16 would stop at 2048."""
+    ones = np.ones((1, 64, 64), np.int32)
+    metric = SliceDice(2, dtype="float16")
+    metric.update_state(ones, logits_of(ones, 2))
+    assert float(metric.labelled[1]) == 4096
 
 
 def test_labels_with_a_channel_axis(batch):

@@ -43,7 +43,8 @@ def focal_dice_loss(
 
     Args:
         labels: Class indices (N, H, W) or (N, H, W, 1), or one-hot masks (N, H, W, K). A pixel
-            with an index outside 0 … K − 1, such as 255, or with zeros only, is ignored.
+            with an index outside 0 … K − 1, such as 255, or with zeros only, is ignored. Of a soft
+            mask g, p_y is Σ p_k g_k and log p_y is Σ g_k log p_k.
         logits: Network output (N, H, W, K), before any softmax.
         sample_weight: Weight of each example (N,) or of each pixel (N, H, W). A weight of 0 takes
             the example or pixel out of both terms.
@@ -93,7 +94,7 @@ def _sums(
     logits = _class_first(ops.cast(logits, "float32"))
     # A pixel outside of every class keeps its probabilities out of the Dice sums.
     labelled = weight = ops.sum(truth, axis=0)
-    logits -= ops.stop_gradient(ops.max(logits, axis=0))
+    logits = logits - ops.stop_gradient(ops.max(logits, axis=0))
     exponential = ops.exp(logits)
     total = ops.sum(exponential, axis=0)
     probability = exponential / total

@@ -11,7 +11,7 @@ __all__ = ["xla_compiled"]
 def xla_compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compiles a function of tensors with XLA on TensorFlow; gradients flow through it.
 
-    On other backends the step is compiled as a whole by Keras, so the function stays as it is.
+    On other backends the function stays as it is: in `fit`, Keras compiles the step as a whole.
 
     Args:
         function: Pure function of tensors and hashable settings, without variables and without

@@ -31,6 +31,8 @@ class SliceDice(keras.metrics.Metric):
         name: name of the metric in logs.
         dtype: as in Keras.
 
+    The counting is an XLA program on TensorFlow, compiled once for each shape of a batch.
+
     Raises:
         ValueError: for fewer than two classes.
 
@@ -65,17 +67,26 @@ class SliceDice(keras.metrics.Metric):
                 counts for nothing.
             y_pred: logits or probabilities, (N, H, W, K).
             sample_weight: None, or weights ≥ 0 of shape (N,), (N, 1), (N, H, W) or (N, H, W, 1).
+
+        Raises:
+            ValueError: if y_pred has another number of classes.
         """
+        if y_pred.shape[-1] != self.num_classes:
+            raise ValueError(
+                f"Expected y_pred of shape (N, H, W, {self.num_classes}). "
+                f"Received: y_pred.shape={tuple(y_pred.shape)}"
+            )
         if len(y_true.shape) == len(y_pred.shape):
             if y_true.shape[-1] == self.num_classes:
                 labelled = ops.any(ops.cast(y_true, "bool"), axis=-1)
                 y_true = ops.where(labelled, ops.argmax(y_true, axis=-1), -1)
             else:
                 y_true = ops.squeeze(y_true, axis=-1)
-        confusion = _confusion(y_true, y_pred, sample_weight, self.num_classes, self.dtype)
-        self.shared.assign_add(ops.diagonal(confusion))
-        self.labelled.assign_add(ops.sum(confusion, axis=1))
-        self.predicted.assign_add(ops.sum(confusion, axis=0))
+        counts = _counts(y_true, y_pred, sample_weight)
+        for total, counted in zip(
+            (self.shared, self.labelled, self.predicted), counts, strict=True
+        ):
+            total.assign_add(ops.cast(counted, self.dtype))
 
     def result(self) -> Any:
         """Mean Dice of the foreground classes seen so far, in [0, 1]; NaN if there are none."""
@@ -90,23 +101,25 @@ class SliceDice(keras.metrics.Metric):
 
 
 @xla_compiled  # whose argmax takes a tenth of the operation's time
-def _confusion(y_true: Any, y_pred: Any, sample_weight: Any, num_classes: int, dtype: str) -> Any:
-    """Weighted pixels (K, K) by label and prediction, in one pass over the pixels."""
-    truth = ops.cast(y_true, "int32")
-    # Pixels without label go to a row of their own, which is left out.
-    truth = ops.where((truth >= 0) & (truth < num_classes), truth, num_classes)
-    pairs = truth * num_classes + ops.cast(ops.argmax(y_pred, axis=-1), "int32")
-    weights = ops.ones_like(pairs, dtype=dtype)
+def _counts(y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+    """Weighted pixels of each class (K,): rightly predicted, labelled, predicted."""
+    # The classes first: loops over pixels are vectorised, loops over a few classes not.
+    classes = ops.reshape(ops.arange(y_pred.shape[-1], dtype="int32"), (-1, 1, 1, 1))
+    truth = ops.equal(ops.cast(y_true, "int32"), classes)
+    found = ops.equal(ops.cast(ops.argmax(y_pred, axis=-1), "int32"), classes)
+    weight = ops.cast(ops.any(truth, axis=0), "float32")  # 0 without a label
     if sample_weight is not None:
-        weights *= _pixel_weights(sample_weight, dtype)
-    size = (num_classes + 1) * num_classes
-    counts = ops.segment_sum(ops.ravel(weights), ops.ravel(pairs), num_segments=size)
-    return ops.reshape(counts, (num_classes + 1, num_classes))[:num_classes]
+        weight = weight * _pixel_weights(sample_weight)
+    shared, labelled, predicted = (
+        ops.sum(ops.where(one, weight, 0.0), axis=(1, 2, 3))
+        for one in (ops.logical_and(truth, found), truth, found)
+    )
+    return shared, labelled, predicted
 
 
-def _pixel_weights(sample_weight: Any, dtype: str) -> Any:
+def _pixel_weights(sample_weight: Any) -> Any:
     """Brings weights to a shape that multiplies (N, H, W)."""
-    weights = ops.cast(sample_weight, dtype)
+    weights = ops.cast(sample_weight, "float32")
     if len(weights.shape) == 4:
         return ops.squeeze(weights, axis=-1)
     if len(weights.shape) == 3:
