@@ -61,6 +61,22 @@ def test_from_plan_to_table(
     assert {path.name for path in out.iterdir()} == {"config.toml", "runs", "teachers"}
 
 
+@pytest.mark.parametrize(("name", "folder"), [("study.toml", "study"), ("plan.toml", "mine")])
+def test_runs_lie_below_the_plans_name(
+    plan: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    folder: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    plan.rename(tmp_path / "mine" / name)
+    assert main(["compare", f"mine/{name}", "--table"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"runs/{folder}/table.html"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "mentions"),
     [

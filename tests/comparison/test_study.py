@@ -1,6 +1,6 @@
 """Who makes which run, and when; without any training."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class Made:
         self.runs: list[str] = []
         self.trained: set[str] = set()
         self.failing: set[str] = set()
+        self.fingerprint = "a" * 64  # of any teacher
         self.error: Exception = TrainingError("loss is not finite")
         self.on_run: Callable[[Job], None] = lambda job: None
 
@@ -44,6 +45,9 @@ class Made:
 
     def is_trained(self, job: Job) -> bool:
         return job.title in self.trained
+
+    def fingerprints(self, teachers: Sequence[Job]) -> list[str]:
+        return [self.fingerprint for _ in teachers]
 
     def train(self, job: Job) -> None:
         self.runs.append(job.title)
@@ -111,6 +115,24 @@ def test_rows_count_without_their_runs(
     # The new seed needs the teacher, whose row is there already.
     assert made.runs[5:] == ["teacher big", "small, plain, seed 2", "small ← big, kd, seed 2"]
     assert len(study.rows.path.read_text().splitlines()) == 7
+
+
+def test_rows_under_two_teachers_are_refused(
+    study: Study,
+    made: Made,
+    make_row: Callable[..., Any],
+    make_plan: Callable[..., Plan],
+    tmp_path: Path,
+) -> None:
+    made.make = lambda job: make_row(job, fingerprint=made.fingerprint)
+    study.run()
+    made.trained.clear()  # on another machine, where the same training ends elsewhere
+    made.fingerprint = "b" * 64
+    other = Study(make_plan(seeds=[0, 1, 2]), tmp_path / "other", study.rows.path)
+    with pytest.raises(TrainingError, match=r"1 runs failed: .*teacher big.* aaaaaaaa .*bbbbbbbb"):
+        other.run()
+    assert made.runs[5:] == ["teacher big", "small, plain, seed 2"]
+    assert [job.title for job in other.missing()] == ["small ← big, kd, seed 2"]
 
 
 def test_changed_settings_are_made_anew(

@@ -19,7 +19,10 @@ class Config:
 
     plan: Path = option("plan: TOML, or Python that defines `plan = tfkd.comparison.Plan(...)`")
     out: Path | None = option(
-        "folder of the runs; runs/ and the plan's name when left out", default=None, flag="-o"
+        "folder of the runs; when left out, runs/ and the name of the plan, or of its folder for a "
+        "file called plan",
+        default=None,
+        flag="-o",
     )
     rows: Path | None = option(
         "file of finished runs, to be kept and committed; the table lies beside it; rows.jsonl in "
@@ -48,7 +51,7 @@ def run(config: Config) -> None:
         if (path := getattr(config, name)) is not None:
             plan = dataclasses.replace(plan, **{name: path})
     start_tensorflow()
-    out = config.out or Path("runs") / config.plan.stem
+    out = config.out or Path("runs") / _name_of(config.plan)
     verbose: str | int = "auto" if sys.stdout.isatty() else 2
     with naming_plan(config.plan):
         study = Study(
@@ -64,3 +67,8 @@ def run(config: Config) -> None:
     paths = study.write_table()
     print(markdown_table(study.table()))
     print("\n".join(map(str, paths)))
+
+
+def _name_of(plan: Path) -> str:
+    """A plan's name: that of its folder for a file called `plan`, as many a folder has one."""
+    return plan.resolve().parent.name if plan.stem == "plan" else plan.stem

@@ -12,6 +12,7 @@ from tfkd.comparison.keys import check_known
 from tfkd.comparison.plan import Plan
 from tfkd.comparison.row_file import RowFile
 from tfkd.comparison.run_lock import run_lock
+from tfkd.comparison.same_teacher import check_same_teacher
 from tfkd.comparison.table import Table, table_of
 from tfkd.comparison.time_left import duration_text, seconds_left
 from tfkd.errors import TfkdError, TrainingError, TrainingInterrupted
@@ -193,6 +194,8 @@ class Study:
                 if known:
                     workshop.trainer.train(job)
                 else:
+                    fingerprints = workshop.trainer.fingerprints(job.taught_by)
+                    check_same_teacher(job, fingerprints, self.rows.read())
                     self.rows.append(workshop.make_row(job))
             except TrainingInterrupted:
                 raise

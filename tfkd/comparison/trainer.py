@@ -5,7 +5,7 @@ import ctypes
 import gc
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -107,7 +107,6 @@ class Trainer:
         import keras
 
         from tfkd.callbacks import RunCheckpoint, save_network
-        from tfkd.models import fingerprint
         from tfkd.training import compile_for_training
 
         forget()
@@ -115,7 +114,7 @@ class Trainer:
         facts = {"run": job.title, "identity": job.identity, "seed": job.seed}
         _write_json(folder / "run.json", {**facts, "settings": settings_of(job)})
         teachers = [self._teacher(one) for one in job.taught_by]
-        taught_by = {"taught_by": [fingerprint(one) for one in teachers]} if teachers else {}
+        taught_by = {"taught_by": self.fingerprints(job.taught_by)} if teachers else {}
         keras.utils.set_random_seed(job.seed)
         data = self._data(job)
         student = self._untrained(job, data)
@@ -211,6 +210,12 @@ class Trainer:
                 f"{sha256_of(path)}. Received {network.sha256}."
             )
         return load_network(path)
+
+    def fingerprints(self, teachers: Sequence[Job]) -> list[str]:
+        """What tells the teachers on this machine from any other network."""
+        from tfkd.models import fingerprint
+
+        return [fingerprint(self._teacher(one)) for one in teachers]
 
     def facts(self, job: Job) -> dict[str, Any]:
         """`epochs`, `steps`, `ms_per_step` and `seconds_training` of a finished training.
