@@ -186,7 +186,8 @@ class Study:
         with run_lock(self.folder / job.folder) as ours:
             if not ours:
                 return False
-            known = job.identity in self.rows.read()
+            done = self.rows.read()
+            known = job.identity in done
             if known and (job.kind != "teacher" or workshop.trainer.is_trained(job)):
                 return True  # made by another process meanwhile
             self._announce(job)
@@ -195,7 +196,7 @@ class Study:
                     workshop.trainer.train(job)
                 else:
                     fingerprints = workshop.trainer.fingerprints(job.taught_by)
-                    check_same_teacher(job, fingerprints, self.rows.read())
+                    check_same_teacher(job, fingerprints, done)
                     self.rows.append(workshop.make_row(job))
             except TrainingInterrupted:
                 raise

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from tfkd.losses.labels import one_hot_labels
+from tfkd.losses.pixel_weight import as_pixel_weight
 from tfkd.losses.reduction import mean_over_global_batch, sum_over_replicas
 from tfkd.losses.xla import xla_compiled
 
@@ -104,7 +105,7 @@ def _sums(
     miss = ops.maximum(1.0 - ops.sum(truth * probability, axis=0), 1e-7)
     focal = -(miss**gamma) * log_true
     if sample_weight is not None:
-        given = _as_pixel_weight(sample_weight)
+        given = as_pixel_weight(sample_weight)
         weight, focal = weight * given, focal * given
     found = ops.square(probability) if dice_squares else probability
     overlap = ops.sum(weight * probability * truth, axis=(1, 2, 3))[1:]
@@ -127,16 +128,6 @@ def _labelled_share(labelled: Any) -> Any:
     count = ops.sum(ops.ones_like(labelled))  # N, which differs between replicas
     total, count = ops.unstack(sum_over_replicas(ops.stack([ops.sum(labelled), count])))
     return ops.where(total > 0, total / ops.maximum(count, 1.0), 1.0)
-
-
-def _as_pixel_weight(sample_weight: Any) -> Any:
-    """Weights (N,), (N, 1), (N, H, W) or (N, H, W, 1) in a shape that broadcasts to (N, H, W)."""
-    weight = ops.cast(ops.convert_to_tensor(sample_weight), "float32")
-    if len(weight.shape) == 4:
-        weight = weight[..., 0]
-    if len(weight.shape) == 3:
-        return weight
-    return ops.reshape(weight, (-1, 1, 1))
 
 
 @keras.saving.register_keras_serializable(package="tfkd")

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tfkd.losses.pixel_weight import as_pixel_weight
 from tfkd.losses.xla import xla_compiled
 
 __all__ = ["SliceDice"]
@@ -109,19 +110,9 @@ def _counts(y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Any, Any, Any
     found = ops.equal(ops.cast(ops.argmax(y_pred, axis=-1), "int32"), classes)
     weight = ops.cast(ops.any(truth, axis=0), "float32")  # 0 without a label
     if sample_weight is not None:
-        weight = weight * _pixel_weights(sample_weight)
+        weight = weight * as_pixel_weight(sample_weight)
     shared, labelled, predicted = (
         ops.sum(ops.where(one, weight, 0.0), axis=(1, 2, 3))
         for one in (ops.logical_and(truth, found), truth, found)
     )
     return shared, labelled, predicted
-
-
-def _pixel_weights(sample_weight: Any) -> Any:
-    """Brings weights to a shape that multiplies (N, H, W)."""
-    weights = ops.cast(sample_weight, "float32")
-    if len(weights.shape) == 4:
-        return ops.squeeze(weights, axis=-1)
-    if len(weights.shape) == 3:
-        return weights
-    return ops.reshape(weights, (-1, 1, 1))
