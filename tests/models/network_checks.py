@@ -15,8 +15,9 @@ Build = Callable[..., keras.Model]
 
 SHAPE = (64, 64, 2)
 CLASSES = 3
-SMALL = 0.125
+SMALL = 0.25
 INT8_ERROR = 0.15  # root mean square, in standard deviations of the logits
+INT8_LABELS = 0.95  # share of the pixels whose label stays; the weights are random, so many are close
 
 
 @cache
@@ -122,9 +123,9 @@ def check_int8(build: Build) -> None:
     """A LiteRT file that computes in integers from end to end, close to what Keras gives."""
     model, images = small(build), slices(8)
     content = convert(model, "int8", images)  # refuses operators of floating point
-    expected = np.array(model(images[:1]))
-    error = np.sqrt(np.mean((_run(content, images[:1]) - expected) ** 2)) / expected.std()
-    assert error < INT8_ERROR
+    expected, received = np.array(model(images[:1])), _run(content, images[:1])
+    assert np.sqrt(np.mean((received - expected) ** 2)) / expected.std() < INT8_ERROR
+    assert np.mean(received.argmax(-1) == expected.argmax(-1)) > INT8_LABELS
 
 
 def _run(content: bytes, images: np.ndarray) -> np.ndarray:

@@ -57,7 +57,8 @@ CHECKS = [
 @pytest.mark.parametrize("build", NETWORKS)
 def test_keeps_what_is_promised(build):
     shapes = ((32, 96, 5), (64, 64, 2))
-    check_network(build, input_shapes=shapes, num_classes=4, widths=(WIDTH_RANGE[0], 0.25))
+    check_network(build, input_shapes=shapes, num_classes=4, widths=(0.25, 0.5))
+    assert build(shapes[0], 4, WIDTH_RANGE[0]).output_shape == (None, 32, 96, 4)
 
 
 @pytest.mark.parametrize("check", CHECKS)
