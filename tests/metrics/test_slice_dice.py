@@ -56,6 +56,20 @@ def test_empty_slices_and_absent_classes():
     assert float(metric.result()) == 0
 
 
+def test_threshold_is_a_probability():
+    """Foreground at 0.45 counts above a threshold of 0.4, and not as the highest class."""
+    probability = np.array([[[0.45, 0.35], [0.9, 0.1]]])
+    logits = np.log(np.stack([1 - probability, probability], axis=-1)).astype("float32") + 3.0
+    labels = np.array([[[1, 0], [1, 0]]])
+    assert float(SliceDice(2, threshold=0.4)(labels, logits)) == 1.0
+    assert float(SliceDice(2)(labels, logits)) == pytest.approx(2 / 3)
+    metric = SliceDice.from_config(SliceDice(2, threshold=0.3).get_config())
+    assert float(metric(labels, logits)) == pytest.approx(4 / 5)
+    for classes, threshold in ((3, 0.4), (2, 0.0), (2, 1.0)):
+        with pytest.raises(ValueError, match=r"threshold in \(0, 1\), for two classes"):
+            SliceDice(classes, threshold=threshold)
+
+
 def test_sample_weight(batch):
     truth, guess = batch
     keep = np.array([1, 0, 1, 1, 0, 0], np.float32)

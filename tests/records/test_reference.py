@@ -95,7 +95,12 @@ def test_a_target_is_needed_and_must_be_one(
 def test_the_default_preprocessing_is_that_of_the_protocol(cohort: Path, tmp_path: Path) -> None:
     source = find_source(cohort).for_target("tumour")
     split = SplitPlan(train=["0"], validation=0, test=0)
-    manifest = prepare(source, tmp_path / "out", split=split, protocol=REFERENCE)
+    with pytest.raises(
+        RecordError, match="one of whole_volume, reference, received 'ref'"
+    ):
+        prepare(source, tmp_path / "out", split=split, protocol="ref")
+    manifest = prepare(source, tmp_path / "out", split=split, protocol="reference")
+    assert manifest.protocol is REFERENCE
     assert manifest.spec == PreprocessSpec(
         window_hu=(-60, 140), size=(384, 384), fit="center", field_size=(512, 512)
     )

@@ -120,7 +120,7 @@ def run(config: Config) -> None:
             spec,
             split=split,
             workers=config.workers,
-            protocol=PROTOCOLS[config.protocol],
+            protocol=config.protocol,
             progress=progress,
         )
     write_config(config, "prepare", config_path(config.out))

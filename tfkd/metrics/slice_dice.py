@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from tfkd.losses.pixel_weight import as_pixel_weight
@@ -20,7 +21,8 @@ class SliceDice(keras.metrics.Metric):
 
         Dice_k = 2·Σ w·[t = k][p = k] / (Σ w·[t = k] + Σ w·[p = k]),    result = mean over k ≥ 1
 
-    with t the labels, p = argmax of the logits and w the sample weight. It guides training; the
+    with t the labels, p = argmax of the logits (or, of two classes, what the threshold says) and w
+    the sample weight. It guides training; the
     figures to quote come from whole volumes (`tfkd.report.evaluate`).
 
     Empty masks: a class that is in neither the labels nor the predictions of any slice is left out
@@ -31,11 +33,14 @@ class SliceDice(keras.metrics.Metric):
         num_classes: number of classes K ≥ 2, background included.
         name: name of the metric in logs.
         dtype: as in Keras.
+        threshold: with two classes, the probability in (0, 1) above which a pixel is foreground, as
+            a protocol may have it; it takes y_pred for logits. None for the highest class.
 
     The counting is an XLA program on TensorFlow, compiled once for each shape of a batch.
 
     Raises:
-        ValueError: for fewer than two classes.
+        ValueError: for fewer than two classes, or a threshold that is out of range or comes with
+            more than two.
 
     Example:
         >>> metric = SliceDice(num_classes=2)
@@ -45,14 +50,27 @@ class SliceDice(keras.metrics.Metric):
         0.8
     """
 
-    def __init__(self, num_classes: int, name: str = "slice_dice", dtype: Any = None) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        name: str = "slice_dice",
+        dtype: Any = None,
+        *,
+        threshold: float | None = None,
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         if num_classes < 2:
             raise ValueError(
                 "Expected num_classes of at least 2, background included. "
                 f"Received: num_classes={num_classes}"
             )
+        if threshold is not None and (num_classes != 2 or not 0 < threshold < 1):
+            raise ValueError(
+                "Expected a threshold in (0, 1), for two classes. "
+                f"Received: threshold={threshold}, num_classes={num_classes}"
+            )
         self.num_classes = num_classes
+        self.threshold = threshold
         self._direction = "up"
         shape = (num_classes,)
         self.shared = self.add_weight(shape=shape, initializer="zeros", name="shared")
@@ -83,6 +101,9 @@ class SliceDice(keras.metrics.Metric):
                 y_true = ops.where(labelled, ops.argmax(y_true, axis=-1), -1)
             else:
                 y_true = ops.squeeze(y_true, axis=-1)
+        if self.threshold is not None:  # so that argmax changes sides at the threshold
+            advantage = float(np.log((1 - self.threshold) / self.threshold))
+            y_pred = y_pred + ops.cast([0.0, advantage], y_pred.dtype)
         counts = _counts(y_true, y_pred, sample_weight)
         for total, counted in zip(
             (self.shared, self.labelled, self.predicted), counts, strict=True
@@ -98,7 +119,8 @@ class SliceDice(keras.metrics.Metric):
 
     def get_config(self) -> dict[str, Any]:
         """Arguments to build the metric again."""
-        return {**super().get_config(), "num_classes": self.num_classes}
+        own = {"num_classes": self.num_classes, "threshold": self.threshold}
+        return {**super().get_config(), **own}
 
 
 @xla_compiled  # whose argmax takes a tenth of the operation's time

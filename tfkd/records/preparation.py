@@ -18,7 +18,7 @@ from tfkd.records.mask_choice import keep_masks
 from tfkd.records.shards import write_shards, write_tfds_metadata
 from tfkd.records.sources import find_source
 from tfkd.records.splits import SplitPlan, split_patients
-from tfkd.volumes import WHOLE_VOLUME, PreprocessSpec, Protocol
+from tfkd.volumes import PROTOCOLS, WHOLE_VOLUME, PreprocessSpec, Protocol
 
 __all__ = ["Progress", "prepare"]
 
@@ -34,7 +34,7 @@ def prepare(
     split: SplitPlan | None = None,
     workers: int = 1,
     shard_mb: float = 128,
-    protocol: Protocol = WHOLE_VOLUME,
+    protocol: Protocol | str = WHOLE_VOLUME,
     progress: Progress | None = None,
 ) -> Manifest:
     """Writes a cohort as TFRecord shards that `load` and TFDS can read.
@@ -54,8 +54,8 @@ def prepare(
         workers: Number of processes. With more than one, a script must guard its entry point by
             ``if __name__ == "__main__"``.
         shard_mb: Size in MB that a shard should have at most.
-        protocol: How the records are to be trained on and scored. `REFERENCE` wants a source with
-            one target, see `Source.for_target`.
+        protocol: How the records are to be trained on and scored, or its name. `REFERENCE`,
+            `"reference"`, wants a source with one target, see `Source.for_target`.
         progress: Called as ``progress(done, total, text)`` after every case.
 
     Returns:
@@ -76,6 +76,8 @@ def prepare(
         )
     if not isinstance(source, Source):
         source = find_source(source, layout)
+    if not isinstance(protocol, Protocol):
+        protocol = _protocol_named(protocol)
     if protocol.threshold is not None and len(source.class_names) != 2:
         raise RecordError(
             f"protocol {protocol.name}: expected one target beside the background, received "
@@ -103,6 +105,12 @@ def prepare(
         if not any(cases_folder.glob("*")):
             shutil.rmtree(partial, ignore_errors=True)
     return _finish(source, spec, splits, records, partial, out, shard_mb, protocol)
+
+
+def _protocol_named(name: str) -> Protocol:
+    if name not in PROTOCOLS:
+        raise RecordError(f"protocol: expected one of {', '.join(PROTOCOLS)}, received {name!r}.")
+    return PROTOCOLS[name]
 
 
 def _narrowed(source: Source, splits: dict[str, tuple[str, ...]]) -> Source:

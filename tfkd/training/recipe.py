@@ -38,16 +38,15 @@ def compile_for_training(
     from tfkd.losses import FocalDice
     from tfkd.metrics import SliceDice
 
-    steps = data.steps_per_epoch * epochs
-    last_rate = data.manifest.protocol.last_rate
-    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=last_rate)
+    steps, protocol = data.steps_per_epoch * epochs, data.manifest.protocol
+    decay = keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=protocol.last_rate)
     averaging = {} if ema is None else {"use_ema": True, "ema_momentum": ema}
     strategy = getattr(trained, "distribute_strategy", None)  # Keras on JAX knows none
     with nullcontext() if strategy is None else strategy.scope():
         trained.compile(
-            optimizer=keras.optimizers.Adam(schedule, **averaging),
+            optimizer=keras.optimizers.Adam(decay, **averaging),
             loss=FocalDice(**loss),
-            metrics=[SliceDice(data.num_classes)],
+            metrics=[SliceDice(data.num_classes, threshold=protocol.threshold)],
             jit_compile=xla or "auto",
         )
         # Otherwise the first step makes the optimizer's variables, and TensorFlow traces it twice.
