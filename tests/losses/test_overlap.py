@@ -28,6 +28,15 @@ def test_equal_networks_cost_nothing_and_no_other_student_costs_less():
     assert np.all(np.asarray(overlap_loss(teacher, other)) > 1e-2)
 
 
+def test_many_pixels_do_not_round_it_below_zero():
+    """Sums over 128 × 128 pixels, of networks that are almost the same."""
+    teacher = np.broadcast_to(np.float32([0.3, 0.1, 0.2]), (8, 128, 128, 3))
+    expected = overlap_loss(teacher[:1, :8, :8], teacher[:1, :8, :8] * 1.01, smooth=1e-6)[0]
+    assert expected > 0
+    loss = overlap_loss(teacher, teacher * np.float32(1.01), smooth=1e-6)
+    np.testing.assert_allclose(loss, expected, rtol=0.01)
+
+
 def test_class_that_neither_sees_costs_nothing():
     logits = np.zeros((2, 8, 8, 3), "float32")
     logits[..., 0] = 30.0

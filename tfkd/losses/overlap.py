@@ -55,10 +55,11 @@ def _softmax(logits: Any, temperature: float) -> Any:
 def _overlap(teacher: Any, student_logits: Any, temperature: float, smooth: float) -> Any:
     """The loss from the teacher's probabilities."""
     student = _softmax(student_logits, temperature)
-    common = ops.sum(teacher * student, axis=(0, 1, 2))[1:]
+    # One minus the quotient, written as one that sums of many pixels cannot round below zero.
+    apart = ops.sum(ops.square(teacher - student), axis=(0, 1, 2))[1:]
     squares = ops.sum(ops.square(teacher) + ops.square(student), axis=(0, 1, 2))[1:]
-    common, squares = sum_over_replicas(common), sum_over_replicas(squares)
-    loss = ops.mean(1.0 - (2.0 * common + smooth) / (squares + smooth))
+    apart, squares = sum_over_replicas(apart), sum_over_replicas(squares)
+    loss = ops.mean(apart / (squares + smooth))
     return loss * ops.ones_like(student[:, 0, 0, 0])
 
 
