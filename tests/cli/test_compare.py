@@ -82,7 +82,7 @@ def test_runs_lie_below_the_plans_name(
     [
         ("epochs", "epoch", ["[training]: unknown key 'epoch'", "Nearest: epochs"]),
         ('"emkd"', '"emdk"', ["[methods.ours] preset", "Nearest: emkd"]),
-        ('"UNet"', '"UNet"\nwidth = 9.0', ["small, plain, seed 0", "width", "9.0"]),
+        ('"UNet"', '"UNet"\nwidth = 9.0', ["[students.small] width", "9.0"]),
     ],
 )
 def test_errors_name_the_plan(
@@ -91,6 +91,13 @@ def test_errors_name_the_plan(
     plan.write_text(plan.read_text().replace(old, new, 1))
     fail(["compare", plan, "--out", tmp_path / "out"], f"{plan}: ", *mentions)
     assert not (tmp_path / "out" / "rows.jsonl").exists()
+
+
+def test_records_that_are_missing_name_the_plan(
+    plan: Path, fail: Callable[..., str], records: Path
+) -> None:
+    plan.write_text(plan.read_text().replace(str(records), "none"))
+    fail(["compare", plan, "--dry-run"], f"{plan}: {plan.parent / 'none'}", "is missing")
 
 
 def test_dry_run_or_table(plan: Path, fail: Callable[..., str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.comparison.conftest import TABLES
 from tfkd.comparison import Plan
-from tfkd.comparison.jobs import jobs_of, records_identity
+from tfkd.comparison.jobs import jobs_of, records_identity, settings_of
 from tfkd.errors import PlanError
 from tfkd.records import Manifest
 from tfkd.volumes import REFERENCE
@@ -138,6 +138,30 @@ def test_a_trained_teacher_is_known_by_its_file(
 
     tables["big"]["sha256"] = sha256(b"two").hexdigest()
     assert identities(make_plan(teachers=tables), manifest) == two
+
+
+def test_weights_to_start_from_are_known_by_their_checksum(
+    make_plan: Callable[..., Plan], manifest: Manifest, tmp_path: Path
+) -> None:
+    def plan(weights: Any, folder: Path) -> Plan:
+        options = {"network": "MobileNetV2", "options": {"weights": weights}}
+        return make_plan(students={"small": options}).relative_to(folder)
+
+    before = identities(plan("imagenet", tmp_path), manifest)
+    for name, content in (("a", b"one"), ("b", b"one"), ("c", b"two")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "own.h5").write_bytes(content)
+    here, moved, other = (plan("own.h5", tmp_path / name) for name in "abc")
+    assert here.students["small"].options["weights"] == str(tmp_path / "a" / "own.h5")
+    assert identities(here, manifest) == identities(moved, manifest)
+    for one in (before, identities(other, manifest)):
+        assert changed(one, identities(here, manifest)) == PLAIN | TAUGHT
+    said = settings_of(jobs_of(plan(Path("own.h5"), tmp_path / "a"), manifest)[1])
+    assert said["options"] == {"weights": "own.h5"}
+    assert plan("imagenet", tmp_path).students["small"].options == {"weights": "imagenet"}
+    assert plan(None, tmp_path).students["small"].options == {"weights": None}
+    with pytest.raises(PlanError, match=r"small options weights: .*gone\.h5 is not there"):
+        identities(plan("gone.h5", tmp_path), manifest)
 
 
 def test_every_teacher_has_rows_of_its_own(

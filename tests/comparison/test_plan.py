@@ -103,15 +103,22 @@ def test_methods(write: Callable[..., Path]) -> None:
         ("epochs = 9", "ema = 2.0", ["[teachers.raunet] ema", "between 0 and 1", "2.0"]),
         ("epochs = 9", "dice_share = 2.0", ["[teachers.raunet] dice_share", "0 to 1", "2.0"]),
         ("epochs = 9", "focal_gamma = -1.0", ["[teachers.raunet] focal_gamma", "at least 0"]),
+        ("learning_rate = 1", "learning_rate = nan", ["[training] learning_rate", "a number"]),
+        ("width = 0.25", "width = 99", ["[students.enet] width", "0.05 to 4.0", "99"]),
+        ("width = 0.5", "width = 0", ["[teachers.raunet] width", "0.05 to 4.0", "0.0"]),
+        ("width = 0.25", "options = {weights = 3}", ["[students.enet] options weights", "3"]),
         ("seeds = [3, 4]", "seeds = [3, 3]", ["seeds", "different"]),
+        ("seeds = [3, 4]", "source = 3", ["source", "a folder", "Received 3"]),
         ('teacher = "raunet"', 'teacher = "ranet"', ["[methods.ours] teacher", "raunet"]),
         ("[methods.each]", "[methods.plain]", ["[methods.plain]", "always there"]),
         ("[methods.each]", '[methods."a/b"]', ["[methods]", "'a/b'"]),
         ('file = "teacher.keras"', "width = 1.0", ["[teachers.trained]", "`file`"]),
         ('file = "teacher.keras"', 'file = "a"\nrecords = "b"', ["[teachers.trained]", "both"]),
+        ('"teacher.keras"', '"a"\noptions = {stem = "plain"}', ["[teachers.trained]", "`options`"]),
         ("xla = true", 'records = "more"', ["[students.enet]", "'records'"]),
         ('weighting = "confidence"', 'weighting = "most"', ["[methods.both]", "'confidence'"]),
         ('records = "records"', "", ["records", "found none"]),
+        ('records = "records"', "records = 3", ["records", "a folder", "Received 3"]),
         ("[training]", "[training", ["expected a plan as TOML"]),
     ],
 )
@@ -134,6 +141,37 @@ def test_an_error_names_file_place_and_what_is_near(
         ("teacher_layer_name", "teacher_layer", ["Nearest: teacher_layer_name"]),
         ("weight = 0.9", 'weight = "much"', ["[methods.both] losses weight", "'much'"]),
         ("width = 0.25", 'options = {weigths = "a"}', ["[students.enet] options", "'weigths'"]),
+        (
+            "width = 0.25",
+            'options = {shared_slopes = "yes"}',
+            ["[students.enet] options shared_slopes", "true or false", "'yes'"],
+        ),
+        (
+            '"ENet"\nwidth = 0.25',
+            '"MobileNetV2"\noptions = {weights = "gone.h5"}',
+            ["[students.enet] options", "of a file that exists", "gone.h5"],
+        ),
+        (
+            '"ENet"',
+            '"MobileNetV2"\noptions = {weights = "imagenet"}',
+            ["[students.enet] options", "expected width=1", "0.25"],
+        ),
+        ("weight = 0.5", 'weight = "big"', ["[methods.ours] region_weight", "a number", "'big'"]),
+        (
+            "region_weight = 0.5",
+            'taps = "tap_high"',
+            ["[methods.ours] taps", "a list of names", "'tap_high'"],
+        ),
+        (
+            '"PredictionMapDistillation"',
+            '"PredictionMapDistillation", temperature = "hot"',
+            ["[methods.both] losses temperature", "a number", "'hot'"],
+        ),
+        (
+            '"tap_high"},',
+            '"tap_high", variant = "papers"},',
+            ["[methods.both] losses variant", "one of 'regions', 'paper'", "'papers'"],
+        ),
     ],
 )
 def test_what_only_the_library_knows_is_checked_before_anything_is_trained(
@@ -160,6 +198,33 @@ def test_plan_in_python(tmp_path: Path) -> None:
         read_plan(path)
     with pytest.raises(PlanError, match="found no file"):
         read_plan(tmp_path / "none.py")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("plan = (\n", "line 1 raises SyntaxError: '\\(' was never closed"),
+        ("import tfkd\n\nimport no_such_module\n", "line 3 raises ModuleNotFoundError: No module"),
+        (
+            "from tfkd.comparison import Plan\nplan = Plan(records='r', seed=3)\n",
+            "line 2 raises TypeError: .* unexpected keyword argument 'seed'",
+        ),
+        (
+            "from tfkd.comparison import Plan\n"
+            "def make():\n    return Plan(records='r', seeds=[])\n"
+            "plan = make()\n",
+            "line 3: seeds: expected different whole numbers",
+        ),
+        ("raise OSError\n", "line 1 raises OSError"),
+    ],
+)
+def test_an_error_of_a_plan_in_python_names_file_and_line(
+    tmp_path: Path, text: str, reason: str
+) -> None:
+    path = tmp_path / "study.py"
+    path.write_text(text)
+    with pytest.raises(PlanError, match=rf"{path}: .*{reason}"):
+        read_plan(path)
 
 
 def test_presets_and_losses_of_ones_own() -> None:
@@ -196,6 +261,41 @@ def test_a_loss_of_ones_own_says_all_of_its_settings() -> None:
     method = Method.parse("[methods.m]", "m", {"losses": [{"loss": Forgetful, "margin": 2.0}]})
     with pytest.raises(PlanError, match=r"Forgetful\.get_config: .* Missing: margin"):
         method.identity()
+
+
+@pytest.mark.parametrize(
+    ("weights", "reason"),
+    [
+        ([1.0, 1.0], "a weight for each loss. Received 1 losses and 2 weights"),
+        (["big"], "weight: expected a number or a schedule of Keras. Received 'big'"),
+        ([float("nan")], "weight: expected a number or a schedule of Keras. Received nan"),
+        ([abs], "weight: expected a number or a schedule of Keras. Received <built-in"),
+    ],
+)
+def test_what_a_preset_of_ones_own_returns_is_checked(weights: list[Any], reason: str) -> None:
+    def preset() -> Any:
+        from tfkd.losses import PredictionMapDistillation
+
+        return [PredictionMapDistillation()], weights
+
+    method = Method.parse("[methods.m]", "m", {"preset": preset})
+    with pytest.raises(PlanError, match=rf"\[methods\.m\].*{reason}"):
+        method.build()
+
+
+def test_only_what_a_plan_can_write_is_judged_by_its_type() -> None:
+    from keras.optimizers.schedules import PolynomialDecay
+
+    from tfkd.losses import PredictionMapDistillation
+
+    schedule = PolynomialDecay(0.0, 5, 1.0)
+
+    def untyped(weight, of: "Unknown" = None):  # type: ignore[no-untyped-def, name-defined]  # noqa: F821
+        return [PredictionMapDistillation()], [weight]
+
+    tables = ({"preset": "kd", "weight": schedule}, {"preset": untyped, "weight": 1, "of": "a"})
+    one, other = (Method.parse("[methods.m]", "m", table).build()[1] for table in tables)
+    assert (one, other) == ([schedule], [1.0])
 
 
 def test_equal_weights_of_a_preset_are_one_row() -> None:

@@ -81,10 +81,10 @@ def test_unknown_lines_are_passed_over_and_stay(tmp_path: Path) -> None:
     rows = RowFile(tmp_path / "rows.jsonl")
     rows.append({"identity": "a", "dice": {"x": [1.0]}})
     merged = rows.path.read_text() + "<<<<<<< ours\n" + '{"version": 99}\n\n[1]\n'
-    merged += json.dumps({"version": 1, "identity": "a", "dice": {"x": [0.0]}}) + "\n"
+    merged += json.dumps({"version": 1, "identity": "a", "dice": {"x": [0.5]}}) + "\n"
     rows.path.write_text(merged)
     with pytest.warns(UserWarning, match=r"rows\.jsonl: .* lines 2, 3, 5 are none"):
-        assert rows.read()["a"]["dice"] == {"x": [1.0]}  # the first of two
+        assert rows.read()["a"]["dice"] == {"x": [0.5]}  # the last of two
     rows.append({"identity": "b", "dice": {}})
     assert rows.path.read_text().startswith(merged)
 

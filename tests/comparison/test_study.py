@@ -1,5 +1,6 @@
 """Who makes which run, and when; without any training."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,16 @@ ALL = [
 ]
 
 
+FILE = {"bytes": 2000, "ms_per_slice": 1.5, "threads": 1, "agreement": 1.0}
+
+
 class Made:
     """In place of the workshop and its trainer: notes what would be made."""
 
     def __init__(self, make_row: Callable[..., Any]) -> None:
         self.make = make_row
         self.runs: list[str] = []
+        self.files: list[str] = []
         self.trained: set[str] = set()
         self.failing: set[str] = set()
         self.fingerprint = "a" * 64  # of any teacher
@@ -58,7 +63,14 @@ class Made:
 
     def make_row(self, job: Job) -> dict[str, Any]:
         self.train(job)
-        return self.make(job)
+        return {**self.make(job), "int8": FILE if job.exports else None}
+
+    def add_file(self, job: Job, row: dict[str, Any]) -> dict[str, Any]:
+        self.files.append(job.title)
+        self.on_run(job)
+        if job.title in self.failing:
+            raise self.error
+        return {**row, "int8": FILE}
 
 
 @pytest.fixture
@@ -227,3 +239,66 @@ def test_a_unique_line_for_equal_students(
     assert made.runs == ["teacher big", "a, plain, seed 0", "a ← big, kd, seed 0"]
     assert all(line.is_complete for line in study.table().lines)
     assert len(study.rows.path.read_text().splitlines()) == 3
+
+
+def keep(study: Study, *titles: str, ms_per_step: float = 10.0) -> None:
+    """Puts networks of runs into their folders; 10 ms a step as in `make_row`."""
+    for job in study.jobs:
+        if job.title in titles:
+            folder = study.folder / job.folder
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "model.keras").touch()
+            facts = {"epochs": 2, "steps": 4, "ms_per_step": ms_per_step, "seconds_training": 60.0}
+            (folder / "training.json").write_text(json.dumps(facts))
+
+
+@pytest.fixture
+def exporting(make_plan: Callable[..., Plan], study: Study, made: Made) -> Study:
+    """The study, finished without files, under a plan that asks for those of the first seed."""
+    Study(make_plan(export="none"), study.folder, say=lambda line: None).run()
+    made.runs.clear()
+    return study
+
+
+def test_files_are_made_later_of_the_networks_that_are_kept(exporting: Study, made: Made) -> None:
+    keep(exporting, ALL[1], ALL[3])
+    assert exporting.outlook()[1:] == [
+        "no file  small, plain, seed 0",
+        "done     small ← big, kd, seed 0",
+        "done     small, plain, seed 1",
+        "done     small ← big, kd, seed 1",
+        "5 of 5 done; int8 files still to be made: 1; int8 files missing, as their networks are "
+        "not on this machine: 1",
+    ]
+    exporting.run()
+    assert (made.runs, made.files) == ([], [ALL[1]])
+    assert said == ["int8 file of small, plain, seed 0"]
+    assert exporting.rows.read()[exporting.jobs[1].identity]["int8"] == FILE
+    text = (exporting.folder / "table.md").read_text()
+    assert "* Int8 files missing, as their networks are not on this machine: 1.\n" in text
+    exporting.run()
+    assert made.files == [ALL[1]]
+
+
+def test_a_network_that_was_trained_again_is_not_that_of_the_row(
+    exporting: Study, made: Made
+) -> None:
+    keep(exporting, ALL[1], ALL[2], ms_per_step=11.0)
+    exporting.run()
+    assert made.files == []
+
+
+def test_a_file_that_another_process_makes_is_left_to_it(exporting: Study, made: Made) -> None:
+    keep(exporting, ALL[1], ALL[2])
+    with run_lock(exporting.folder / exporting.jobs[1].folder):
+        exporting.run()
+    assert made.files == [ALL[2]]
+    assert "* Int8 files still to be made: 1.\n" in (exporting.folder / "table.md").read_text()
+
+
+def test_a_file_that_fails_does_not_stop_the_others(exporting: Study, made: Made) -> None:
+    keep(exporting, ALL[1], ALL[2])
+    made.failing, made.error = {ALL[1]}, ValueError("damaged")
+    with pytest.raises(TrainingError, match="1 runs failed: small, plain, seed 0: damaged"):
+        exporting.run()
+    assert made.files == ALL[1:3]

@@ -234,6 +234,8 @@ def test_teachers_of_one_name_are_told_apart(
 def test_machines_are_named(jobs: list[Job], finished: list[dict[str, Any]]) -> None:
     finished[0]["machine"] = "other"
     assert "different machines (other; Linux" in markdown_table(table(jobs, finished))
+    finished[0]["int8"] = {**finished[3]["int8"], "machine": "third"}
+    assert "(other, int8 file on third; Linux" in markdown_table(table(jobs, finished))
 
 
 def test_csv(jobs: list[Job], finished: list[dict[str, Any]]) -> None:

@@ -136,6 +136,26 @@ def test_a_trained_run_without_a_row_is_only_scored(copy: Study, trained: list[s
     assert row["steps"] == 4
 
 
+def test_a_file_is_made_of_a_kept_network(copy: Study, trained: list[str]) -> None:
+    (job,) = (job for job in copy.jobs if job.title == "small, plain, seed 0")
+    expected = copy.rows.read()[job.identity]
+    text = copy.rows.path.read_text("utf-8")
+    lines = [json.loads(line) for line in text.splitlines()]
+    for row in lines:
+        row["int8"] = None if row["identity"] == job.identity else row["int8"]
+    copy.rows.path.write_text("".join(json.dumps(row) + "\n" for row in lines), encoding="utf-8")
+    (copy.folder / job.folder / "student_int8.tflite").unlink()
+    copy.run()
+    assert trained == []
+    row = copy.rows.read()[job.identity]
+    assert {key for key in row if row[key] != expected[key]} <= {"int8", "seconds"}
+    assert {key: row["int8"][key] for key in ("bytes", "agreement", "dice", "mean_dice")} == {
+        key: expected["int8"][key] for key in ("bytes", "agreement", "dice", "mean_dice")
+    }
+    assert row["int8"]["machine"] == row["machine"]
+    assert (copy.folder / job.folder / "student_int8.tflite").exists()
+
+
 def test_a_killed_run_goes_on_and_ends_alike(
     finished: Study, copy: Study, trained: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -212,7 +212,7 @@ def settings_of(job: Job) -> dict[str, Any]:
     return {
         "network": network.network,
         "width": network.width,
-        **({"options": dict(network.options)} if network.options else {}),
+        **({"options": network.options_with(lambda file: file.name)} if network.options else {}),
         **({"records": Path(network.records).name} if network.records else {}),
         **job.settings.values,
     }

@@ -1,15 +1,17 @@
 """Checks of what a plan says, with errors that name the nearest things that exist."""
 
 import difflib
+import inspect
 import types
 import typing
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from typing import Any
 
+from tfkd.comparison.value_types import fits, type_words
 from tfkd.errors import PlanError
 
-__all__ = ["as_table", "check_known", "check_name", "typed_fields"]
+__all__ = ["as_table", "check_arguments", "check_known", "check_name", "typed_fields"]
 
 
 def check_known(where: str, given: str, known: Collection[str], what: str = "key") -> None:
@@ -47,6 +49,24 @@ def as_table(where: str, value: Any) -> dict[str, Any]:
     return dict(value)
 
 
+def check_arguments(where: str, function: Callable[..., Any], given: Mapping[str, Any]) -> None:
+    """Raises a `PlanError` if an argument is of another type than a function is annotated with.
+
+    Args:
+        where: Place in the plan.
+        function: The function or class; arguments without an annotation are not judged.
+        given: Arguments by name.
+    """
+    try:
+        parameters = inspect.signature(function, eval_str=True).parameters
+    except (NameError, AttributeError):  # of what is imported for a type checker alone
+        return
+    for name, value in given.items():
+        hint = parameters[name].annotation if name in parameters else Any
+        if not fits(value, hint):
+            raise PlanError(f"{where} {name}: expected {type_words(hint)}. Received {value!r}.")
+
+
 def typed_fields(where: str, given: Mapping[str, Any], kind: type) -> dict[str, Any]:
     """Values for fields of a dataclass, in the types that the fields have.
 
@@ -73,21 +93,10 @@ def _typed(where: str, value: Any, hint: Any) -> Any:
     if origin in (typing.Union, types.UnionType):
         kinds = [one for one in typing.get_args(hint) if one is not type(None)]
         return None if value is None else _typed(where, value, kinds[0])
-    if origin is typing.Literal:
-        choices = typing.get_args(hint)
-        if value not in choices:
-            raise PlanError(f"{where}: expected one of {_listed(choices)}. Received {value!r}.")
-        return value
     if origin is tuple:
         of = typing.get_args(hint)[0]
         listed = value if isinstance(value, list | tuple) else [value]
         return tuple(_typed(where, one, of) for one in listed)
-    accepted = (int, float) if hint is float else hint
-    if not isinstance(value, accepted) or isinstance(value, bool) is not (hint is bool):
-        name = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
-        raise PlanError(f"{where}: expected {name.get(hint, hint)}. Received {value!r}.")
-    return hint(value)
-
-
-def _listed(values: Iterable[Any]) -> str:
-    return ", ".join(map(repr, values))
+    if not fits(value, hint):
+        raise PlanError(f"{where}: expected {type_words(hint)}. Received {value!r}.")
+    return value if origin is typing.Literal else hint(value)

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from tfkd.comparison.keys import as_table, check_known, typed_fields
+from tfkd.comparison.keys import as_table, check_arguments, check_known, typed_fields
+from tfkd.comparison.value_types import fits
 from tfkd.errors import PlanError
 
 if TYPE_CHECKING:
@@ -132,22 +133,26 @@ class Method:
         known = [*inspect.signature(function).parameters, *(key for key in _OWN if key != "losses")]
         for key in self.arguments:
             check_known(self.where, key, known)
+        check_arguments(self.where, function, self.arguments)
         losses, weights = function(**self.arguments)
-        return list(losses), [_weight(one) for one in weights]
+        if len(losses) != len(weights):
+            raise PlanError(
+                f"{self.where} preset: expected a weight for each loss. Received {len(losses)} "
+                f"losses and {len(weights)} weights."
+            )
+        return list(losses), [_weight(self.where, one) for one in weights]
 
     def _of_losses(self) -> Any:
         built, weights = [], []
         for table in self.losses:
             arguments = dict(table)
             where = f"{self.where} losses"
-            kind, weight = self._loss_class(where, arguments.pop("loss", None)), 1.0
-            weight = arguments.pop("weight", 1.0)
-            if isinstance(weight, bool) or not isinstance(weight, int | float):
-                raise PlanError(f"{where} weight: expected a number. Received {weight!r}.")
+            kind = self._loss_class(where, arguments.pop("loss", None))
+            weights.append(_weight(where, arguments.pop("weight", 1.0)))
             for key in arguments:
                 check_known(where, key, (*_parameters(kind), "weight"), f"key of {kind.__name__}")
+            check_arguments(where, kind, arguments)
             built.append(kind(**arguments))
-            weights.append(float(weight))
         return built, weights
 
     def _loss_class(self, where: str, given: Any) -> Any:
@@ -170,9 +175,15 @@ def _parameters(kind: type) -> list[str]:
     return list(inspect.signature(kind).parameters)
 
 
-def _weight(weight: Any) -> Any:
+def _weight(where: str, weight: Any) -> Any:
     """A number as float, so that 1 and 1.0 are the same row; a schedule as it is."""
-    return float(weight) if isinstance(weight, int | float) else weight
+    if isinstance(weight, int | float) and fits(weight, float):
+        return float(weight)
+    if not hasattr(weight, "get_config"):
+        raise PlanError(
+            f"{where} weight: expected a number or a schedule of Keras. Received {weight!r}."
+        )
+    return weight
 
 
 def _said(loss: Any) -> dict[str, Any]:

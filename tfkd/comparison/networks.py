@@ -2,21 +2,23 @@
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from tfkd.comparison.keys import as_table, check_known, typed_fields
+from tfkd.comparison.keys import as_table, check_arguments, check_known, typed_fields
 from tfkd.comparison.settings import Settings
 from tfkd.errors import PlanError
 from tfkd.models import STUDENTS, TEACHERS
+from tfkd.models.arguments import WIDTH_RANGE
 from tfkd.volumes import sha256_of
 
 __all__ = ["Network"]
 
 _OWN = ("network", "width", "options")
 _OF_TEACHERS = ("file", "sha256", "seed", "records")
+_NAMED_WEIGHTS = (None, "imagenet")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +30,8 @@ class Network:
         settings: How it is trained.
         network: Name of the network, see `tfkd.models.build`; empty for a teacher from a file.
         width: Factor on its channels.
-        options: What that network takes besides, such as `{"weights": "imagenet"}`.
+        options: What that network takes besides, such as `{"weights": "imagenet"}`; a file of
+            weights is known by its checksum, wherever it lies.
         file: A trained teacher, `.keras`.
         sha256: Checksum of that file, so that its rows are known where it is not.
         seed: Seed of a teacher.
@@ -67,7 +70,7 @@ class Network:
         for key in ("file", "records"):
             if isinstance(given.get(key), Path):
                 given[key] = str(given[key])
-        options = as_table(f"{where} options", given.pop("options", {}))
+        options = _options(f"{where} options", given.pop("options", {}))
         own = {key: given.pop(key) for key in known if key in given}
         fields = typed_fields(where, own, cls)
         if ("file" in fields) == ("network" in fields):
@@ -78,8 +81,16 @@ class Network:
                 f"{where}: expected `file`, a trained teacher, or the `records` to train one on. "
                 "Received both."
             )
+        if "file" in fields and options:
+            raise PlanError(f"{where}: expected `file`, or `network` and its `options`, not both.")
         if "network" in fields:
             fields["network"] = _network(where, fields["network"])
+        least, most = WIDTH_RANGE
+        if not least <= fields.get("width", 1.0) <= most:
+            raise PlanError(
+                f"{where} width: expected {least} to {most}, where 1 is the published network. "
+                f"Received {fields['width']}."
+            )
         settings = training.updated(where, given)
         return cls(name=name, settings=settings, options=options, **fields)
 
@@ -87,7 +98,20 @@ class Network:
         """The same network, its relative paths being below a folder."""
         file = None if self.file is None else str(folder / self.file)
         records = None if self.records is None else str(folder / self.records)
-        return replace(self, file=file, records=records)
+        options = self.options_with(lambda weights: str(folder / weights))
+        return replace(self, file=file, records=records, options=options)
+
+    def options_with(self, change: Callable[[Path], str]) -> dict[str, Any]:
+        """The options, with something else in the place of a file of weights.
+
+        Args:
+            change: Gives, for the path of the file, what takes its place. Not called for weights
+                that have a name, such as "imagenet".
+        """
+        options = dict(self.options)
+        if options.get("weights") not in _NAMED_WEIGHTS:
+            options["weights"] = change(Path(options["weights"]))
+        return options
 
     def check_options(self, where: str) -> None:
         """Raises a `PlanError` if the network does not take an option; imports Keras."""
@@ -98,29 +122,43 @@ class Network:
         known = list(inspect.signature(builder).parameters)[3:]
         for key in self.options:
             check_known(f"{where} options", key, known, f"option of {self.network}")
+        check_arguments(f"{where} options", builder, self.options)
+        from tfkd.models.imagenet import check_weights
+
+        try:
+            check_weights(self.network, self.options.get("weights"), self.width)
+        except ValueError as error:
+            raise PlanError(f"{where} options: {error}") from error
 
     def identity(self, *, distilled: bool = False) -> dict[str, Any]:
         """What determines the network that a training gives, besides data and seed.
 
         Raises:
-            PlanError: If it is a file that is not there, and no checksum is given.
+            PlanError: If it is a file that is not there, and no checksum is given, or if weights to
+                start from are not there.
         """
         if self.file is not None:
-            return {"file": self.sha256 or self._checksum(Path(self.file))}
+            instead = ", or give its `sha256` too, by which rows made elsewhere are known"
+            where = f"[teachers.{self.name}] file"
+            return {"file": self.sha256 or _checksum(where, Path(self.file), instead)}
         return {
             "network": self.network,
             "width": self.width,
-            "options": dict(self.options),
+            "options": self.options_with(
+                lambda weights: _checksum(f"{self.name} options weights", weights)
+            ),
             "settings": self.settings.identity(distilled=distilled),
         }
 
-    def _checksum(self, path: Path) -> str:
-        if not path.is_file():
-            raise PlanError(
-                f"[teachers.{self.name}] file: {path} is not there. Bring it, or give its "
-                "`sha256` too, by which rows made elsewhere are known."
-            )
-        return sha256_of(path)
+
+def _options(where: str, given: Any) -> dict[str, Any]:
+    options = as_table(where, given)
+    weights = options.get("weights")
+    if isinstance(weights, Path):
+        options["weights"] = str(weights)
+    elif not isinstance(weights, str | None):
+        raise PlanError(f'{where} weights: expected "imagenet" or a file. Received {weights!r}.')
+    return options
 
 
 def _network(where: str, name: str) -> str:
@@ -134,3 +172,9 @@ def _network(where: str, name: str) -> str:
 def _plain(name: str) -> str:
     """As `tfkd.models.build` compares names."""
     return name.casefold().replace("-", "").replace("_", "").replace("+", "plus")
+
+
+def _checksum(where: str, path: Path, instead: str = "") -> str:
+    if not path.is_file():
+        raise PlanError(f"{where}: {path} is not there. Bring it{instead}.")
+    return sha256_of(path)

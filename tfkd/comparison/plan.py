@@ -1,5 +1,6 @@
 """What is to be compared: teachers × students × methods × seeds."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,7 +34,7 @@ class Plan:
         methods: Tables by name, see `Method`: a `preset` with its arguments, or `losses`; and
             `teacher`, `ramp_epochs`, `weighting`, `cache_teacher`, `unlabelled_share`, `revision`.
         export: Whose int8 files are made and measured: the first seed's of each student and method,
-            all, or none.
+            all, or none. Asked for later, they are made of the networks that are still there.
         threads: Threads that the time per slice of an int8 file is measured with.
         source: Folder of the volumes, if it is not where the records were made from.
         revision: To be raised by hand to have all rows made anew.
@@ -69,8 +70,8 @@ class Plan:
         typed_fields("plan", said, Plan)
         if self.threads < 1:
             raise PlanError(f"threads: expected at least 1. Received {self.threads}.")
-        self._set("records", Path(self.records))
-        self._set("source", None if self.source is None else Path(self.source))
+        self._set("records", _folder("records", self.records))
+        self._set("source", None if self.source is None else _folder("source", self.source))
         self._set("seeds", _seeds(self.seeds))
         shared = _training(self.training)
         self._set("training", shared)
@@ -83,8 +84,9 @@ class Plan:
         plan = replace(self)  # reads itself again, so that nothing is shared
         plan._set("records", folder / plan.records)
         plan._set("source", None if plan.source is None else folder / plan.source)
-        teachers = {name: one.relative_to(folder) for name, one in plan.teachers.items()}
-        plan._set("teachers", teachers)
+        for kind in ("teachers", "students"):
+            networks = getattr(plan, kind).items()
+            plan._set(kind, {name: one.relative_to(folder) for name, one in networks})
         return plan
 
     def teachers_of(self, method: Method) -> list[tuple[str, ...]]:
@@ -133,6 +135,12 @@ class Plan:
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
+
+
+def _folder(where: str, given: Any) -> Path:
+    if not isinstance(given, str | os.PathLike):
+        raise PlanError(f"{where}: expected a folder, as text. Received {given!r}.")
+    return Path(given)
 
 
 def _training(given: Any) -> Settings:

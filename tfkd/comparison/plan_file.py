@@ -3,6 +3,7 @@
 import dataclasses
 import runpy
 import tomllib
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from tfkd.comparison.keys import check_known
 from tfkd.comparison.plan import Plan
-from tfkd.errors import PlanError
+from tfkd.errors import PlanError, RecordError
 
 __all__ = ["naming_plan", "read_plan"]
 
@@ -33,15 +34,15 @@ def read_plan(path: str | Path) -> Plan:
 
 @contextmanager
 def naming_plan(path: str | Path) -> Iterator[None]:
-    """Puts the file's name before the message of a `PlanError`.
+    """Puts the file's name before the message of a `PlanError`, or of an error of its records.
 
     Args:
         path: The plan that the block works on.
     """
     try:
         yield
-    except PlanError as error:
-        raise PlanError(f"{path}: {error}") from error
+    except (PlanError, RecordError) as error:
+        raise type(error)(f"{path}: {error}") from error
 
 
 def _of_toml(path: Path) -> Plan:
@@ -52,7 +53,7 @@ def _of_toml(path: Path) -> Plan:
     known = [field.name for field in dataclasses.fields(Plan)]
     for key in tables:
         check_known("the plan", key, known)
-    if not isinstance(tables.get("records"), str):
+    if "records" not in tables:
         raise PlanError("records: expected the folder of records, found none.")
     return Plan(**tables)
 
@@ -60,7 +61,26 @@ def _of_toml(path: Path) -> Plan:
 def _of_python(path: Path) -> Plan:
     if not path.is_file():
         raise PlanError("expected a Python file that defines `plan`, found no file.")
-    plan: Any = runpy.run_path(str(path)).get("plan")
+    try:
+        plan: Any = runpy.run_path(str(path)).get("plan")
+    except PlanError as error:
+        raise PlanError(f"{_place(error, path)}: {error}") from error
+    # Whatever its code may raise, it is the plan that is to be corrected.
+    except Exception as error:
+        why = error.msg if isinstance(error, SyntaxError) else error
+        raise PlanError(
+            f"expected a Python file that defines `plan`, but {_place(error, path)} raises "
+            f"{type(error).__name__}: {why}."
+        ) from error
     if not isinstance(plan, Plan):
         raise PlanError(f"expected `plan = tfkd.comparison.Plan(...)`. Received {plan!r}.")
     return plan
+
+
+def _place(error: Exception, path: Path) -> str:
+    """The plan's line that an error is of, in words."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        lines = [error.lineno]
+    return f"line {lines[-1]}" if lines else "its code"

@@ -29,7 +29,7 @@ class RowFile:
         self.path = Path(path)
 
     def read(self) -> dict[str, dict[str, Any]]:
-        """Every row by its identity; of two with the same one, the first.
+        """Every row by its identity; of two with the same one, the last, which may say more.
 
         Warns:
             UserWarning: If there are lines that are no rows.
@@ -46,7 +46,7 @@ class RowFile:
             if row is None:
                 unknown.append(number)
             else:
-                rows.setdefault(row["identity"], row)
+                rows[row["identity"]] = row
         if unknown:
             warnings.warn(
                 f"{self.path}: expected rows of a comparison (version {self.VERSION}), one line of "

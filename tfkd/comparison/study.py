@@ -3,18 +3,21 @@
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfkd.comparison.jobs import Job, jobs_of
 from tfkd.comparison.keys import check_known
+from tfkd.comparison.missing_files import MissingFiles
 from tfkd.comparison.plan import Plan
 from tfkd.comparison.row_file import RowFile
 from tfkd.comparison.run_lock import run_lock
 from tfkd.comparison.same_teacher import check_same_teacher
 from tfkd.comparison.table import Table, table_of
 from tfkd.comparison.time_left import duration_text, seconds_left
+from tfkd.comparison.trainer import Trainer
 from tfkd.errors import TfkdError, TrainingError, TrainingInterrupted
 from tfkd.records.manifest import Manifest
 
@@ -89,8 +92,15 @@ class Study:
 
     def table(self) -> Table:
         """The table of the rows that there are."""
-        manifest = self.manifest
-        return table_of(self.jobs, self.rows.read(), manifest.label_names, manifest.protocol.score)
+        rows, manifest = self.rows.read(), self.manifest
+        files = self._missing_files(_each_once(self.jobs), rows)
+        return table_of(self.jobs, rows, manifest.label_names, manifest.protocol.score, files)
+
+    def _missing_files(
+        self, jobs: Sequence[Job], rows: Mapping[str, Mapping[str, Any]]
+    ) -> MissingFiles:
+        trainer = Trainer(self.plan, self.manifest, self.folder)
+        return MissingFiles.of(jobs, rows, trainer.keeps)
 
     def write_table(self, folder: str | Path | None = None) -> list[Path]:
         """Writes `table.csv`, `table.md` and `table.html` beside the rows, or into a folder."""
@@ -101,18 +111,23 @@ class Study:
 
     def outlook(self) -> list[str]:
         """What is done and what would run, one line each."""
-        done = self.rows.read()
-        lines = [
-            f"{'done   ' if job.identity in done else 'missing'}  {job.title}"
-            for job in self._wanted()
-        ]
-        missing = self.missing()
-        total = len(self._wanted())
-        left = duration_text(seconds_left(missing, self._finished())) if missing else "all done"
-        return [*lines, f"{total - len(missing)} of {total} done; {left}"]
+        done, wanted, missing = self.rows.read(), self._wanted(), self.missing()
+        files = self._missing_files(wanted, done)
+        states = {job.identity: "missing" for job in missing}
+        states |= {job.identity: "no file" for job in files.to_make}
+        lines = [f"{states.get(job.identity, 'done   ')}  {job.title}" for job in wanted]
+        said = [f"{len(wanted) - len(missing)} of {len(wanted)} done"]
+        if missing:
+            said.append(duration_text(seconds_left(missing, self._finished())))
+        elif not files.to_make:
+            said.append("all done")
+        return [*lines, "; ".join([*said, *files.words])]
 
     def run(self) -> Table:
         """Makes every missing run, writes the table after each, and waits for other processes'.
+
+        Also the int8 files that the plan asks for and that finished runs lack, of their networks
+        where these are on this machine.
 
         Returns:
             The table.
@@ -123,8 +138,10 @@ class Study:
         """
         self._failed = {}
         # Where all is done, the volumes need not be there, and TensorFlow has nothing to do.
-        if missing := self.missing():
-            self._make(missing)
+        missing = self.missing()
+        bare = self._missing_files(self._wanted(), self.rows.read()).to_make
+        if missing or bare:
+            self._make(missing, bare)
         self.write_table()
         if self._failed:
             raise TrainingError(f"{len(self._failed)} runs failed: {'; '.join(self._failures())}")
@@ -139,8 +156,8 @@ class Study:
             said.append(f"{job.title}: {why}{wait}")
         return said
 
-    def _make(self, missing: list[Job]) -> None:
-        """Makes runs until none is left that this or another process can make."""
+    def _make(self, missing: list[Job], bare: Sequence[Job]) -> None:
+        """Makes files and runs until none is left that this or another process can make."""
         from tfkd.comparison.workshop import Workshop
 
         workshop = Workshop(
@@ -150,7 +167,10 @@ class Study:
             verbose=self._verbose,
             progress_bar=self._progress_bar,
         )
-        workshop.trainer.check(missing)
+        if missing:
+            workshop.trainer.check(missing)
+        for job in bare:
+            self._add_file(job, workshop)
         waiting = False
         while pending := self._pending(workshop):
             if any([self._try(job, workshop) for job in pending]):
@@ -191,22 +211,38 @@ class Study:
             if known and (job.kind != "teacher" or workshop.trainer.is_trained(job)):
                 return True  # made by another process meanwhile
             self._announce(job)
-            try:
+            with self._noting_failure(job):
                 if known:
                     workshop.trainer.train(job)
                 else:
                     fingerprints = workshop.trainer.fingerprints(job.taught_by)
                     check_same_teacher(job, fingerprints, done)
                     self.rows.append(workshop.make_row(job))
-            except TrainingInterrupted:
-                raise
-            # A ValueError is that of a network whose activations are not finite.
-            except (TfkdError, ValueError) as error:
-                self._failed[job.identity] = (job, str(error))
-                self._say(f"{job.title} failed: {error}")
-                return True
         self.write_table()
         return True
+
+    def _add_file(self, job: Job, workshop: "Workshop") -> None:
+        """Makes the int8 file of a finished run if no other process does."""
+        with run_lock(self.folder / job.folder) as ours:
+            row = self.rows.read().get(job.identity)
+            if not ours or row is None or row["int8"] is not None:
+                return
+            self._say(f"int8 file of {job.title}")
+            with self._noting_failure(job):
+                self.rows.append(workshop.add_file(job, row))
+        self.write_table()
+
+    @contextmanager
+    def _noting_failure(self, job: Job) -> Iterator[None]:
+        """Lets the other runs be made where one fails."""
+        try:
+            yield
+        except TrainingInterrupted:
+            raise
+        # A ValueError is that of a network whose activations are not finite.
+        except (TfkdError, ValueError) as error:
+            self._failed[job.identity] = (job, str(error))
+            self._say(f"{job.title} failed: {error}")
 
     def _announce(self, job: Job) -> None:
         total, missing = len(self._wanted()), self.missing()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tfkd.comparison.jobs import Job
+from tfkd.comparison.missing_files import MissingFiles
 from tfkd.comparison.paired_test import PairedTest, paired_test
 from tfkd.volumes import WHOLE_VOLUME
 
@@ -108,6 +109,7 @@ class Table:
         score: The rule of the score, in words.
         taught_by: By teacher's name, the networks of that name (their fingerprints) and the seeds
             that each has taught; a network without seeds is the one that the teacher's row is of.
+        missing_files: Finished runs without the int8 file that the plan asks for.
     """
 
     label_names: tuple[str, ...]
@@ -116,6 +118,7 @@ class Table:
     patients: int | None
     score: str = WHOLE_VOLUME.score
     taught_by: Mapping[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
+    missing_files: MissingFiles = field(default_factory=MissingFiles)
 
 
 def table_of(
@@ -123,6 +126,7 @@ def table_of(
     rows: Mapping[str, Mapping[str, Any]],
     label_names: Sequence[str],
     score: str = WHOLE_VOLUME.score,
+    missing_files: MissingFiles | None = None,
 ) -> Table:
     """Computes the table.
 
@@ -131,6 +135,7 @@ def table_of(
         rows: Finished runs by identity; those of other identities play no part.
         label_names: Of the records, the background first.
         score: The rule of the score in words, as the records' protocol has it.
+        missing_files: Finished runs without the int8 file that the plan asks for.
     """
     groups: dict[tuple[str, str, str, str], list[Job]] = {}
     for job in jobs:
@@ -142,13 +147,15 @@ def table_of(
     machines = tuple(dict.fromkeys(map(_made_on, used)))
     patients = len(used[0]["dice"]) if used else None
     taught_by = _taught_by(jobs, rows)
-    return Table(foreground, tuple(lines), machines, patients, score, taught_by)
+    files = missing_files or MissingFiles()
+    return Table(foreground, tuple(lines), machines, patients, score, taught_by, files)
 
 
 def _made_on(row: Mapping[str, Any]) -> str:
-    """The machine of a row, and that of its training if it was another one."""
+    """The machine of a row, and those of its training and its int8 file if they were others."""
     other = f", trained on {row['trained_on']}" if "trained_on" in row else ""
-    return row["machine"] + other
+    file = (row["int8"] or {}).get("machine", row["machine"])
+    return row["machine"] + other + (f", int8 file on {file}" if file != row["machine"] else "")
 
 
 def _taught_by(

@@ -71,6 +71,15 @@ class Trainer:
         """Whether the network of a run is on this machine."""
         return self.model_path(job).exists()
 
+    def keeps(self, job: Job, row: Mapping[str, Any]) -> bool:
+        """Whether the network that a row is of is on this machine.
+
+        One that was trained anew is not: what its training has cost tells it apart.
+        """
+        facts = self.facts(job)
+        facts.pop("seconds_training", None)  # the row has it elsewhere
+        return self.is_trained(job) and all(row.get(key) == facts[key] for key in facts)
+
     def check(self, jobs: list[Job]) -> None:
         """Builds every network and Distiller of the runs once, so that no error waits for hours.
 

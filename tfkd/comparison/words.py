@@ -132,6 +132,7 @@ def notes(table: Table) -> list[str]:
     if unfinished:
         missing = sum(len(line.seeds) - len(line.seeds_done) for line in unfinished)
         said.append(f"Not finished: {missing} runs are missing.")
+    said += [f"{words[0].upper()}{words[1:]}." for words in table.missing_files.words]
     said += [
         f"{line.network}, {line.method}: no int8 file; {line.int8_error}"
         for line in table.lines

@@ -1,6 +1,7 @@
 """Makes rows: trains, scores on whole volumes, and exports."""
 
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,6 +106,24 @@ class Workshop:
         del network
         forget()
         return row
+
+    def add_file(self, job: Job, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Makes the int8 file of a run that was finished without, of the network that was kept.
+
+        Args:
+            job: The run.
+            row: Its row.
+
+        Returns:
+            The row with the file's figures, and where and when these were measured.
+        """
+        start = time.monotonic()
+        network = self.trainer.load(job)
+        int8 = self._measure_int8(job, network) | circumstances()
+        seconds = {**row["seconds"], "export": round(time.monotonic() - start, 1)}
+        del network
+        forget()
+        return {**row, "int8": int8, "seconds": seconds}
 
     def _score(self, job: Job, network: "keras.Model") -> Dice:
         from tfkd.export import keras_predictor
