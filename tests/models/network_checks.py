@@ -17,7 +17,9 @@ SHAPE = (64, 64, 2)
 CLASSES = 3
 SMALL = 0.25
 INT8_ERROR = 0.15  # root mean square, in standard deviations of the logits
-INT8_LABELS = 0.95  # share of the pixels whose label stays; the weights are random, so many are close
+INT8_LABELS = (
+    0.95  # share of the pixels whose label stays; the weights are random, so many are close
+)
 
 
 @cache

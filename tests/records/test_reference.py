@@ -95,9 +95,7 @@ def test_a_target_is_needed_and_must_be_one(
 def test_the_default_preprocessing_is_that_of_the_protocol(cohort: Path, tmp_path: Path) -> None:
     source = find_source(cohort).for_target("tumour")
     split = SplitPlan(train=["0"], validation=0, test=0)
-    with pytest.raises(
-        RecordError, match="one of whole_volume, reference, received 'ref'"
-    ):
+    with pytest.raises(RecordError, match="one of whole_volume, reference, received 'ref'"):
         prepare(source, tmp_path / "out", split=split, protocol="ref")
     manifest = prepare(source, tmp_path / "out", split=split, protocol="reference")
     assert manifest.protocol is REFERENCE
