@@ -99,6 +99,8 @@ def test_methods(write: Callable[..., Path]) -> None:
         ("xla = true", "xlaa = true", ["[students.enet]", "'xlaa'", "Nearest: xla"]),
         ('"ENet"', '"EdgeNet"', ["[students.enet] network", "'EdgeNet'", "ENet"]),
         ("epochs = 9", "epochs = 0.5", ["[teachers.raunet] epochs", "a whole number", "0.5"]),
+        ("epochs = 9", "epochs = 2024-01-01", ["[teachers.raunet] epochs", "a whole number"]),
+        ("epochs = 9", "dice_squares = 07:32:00", ["[teachers.raunet] dice_squares", "true or"]),
         ("epochs = 9", "epochs = 0", ["[teachers.raunet] epochs", "a positive number"]),
         ("epochs = 9", "ema = 2.0", ["[teachers.raunet] ema", "between 0 and 1", "2.0"]),
         ("epochs = 9", "dice_share = 2.0", ["[teachers.raunet] dice_share", "0 to 1", "2.0"]),

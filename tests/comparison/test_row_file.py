@@ -81,12 +81,24 @@ def test_unknown_lines_are_passed_over_and_stay(tmp_path: Path) -> None:
     rows = RowFile(tmp_path / "rows.jsonl")
     rows.append({"identity": "a", "dice": {"x": [1.0]}})
     merged = rows.path.read_text() + "<<<<<<< ours\n" + '{"version": 99}\n\n[1]\n'
-    merged += json.dumps({"version": 1, "identity": "a", "dice": {"x": [0.5]}}) + "\n"
+    merged += json.dumps({"version": 1, "identity": "a", "dice": {"x": [0.0]}}) + "\n"
     rows.path.write_text(merged)
     with pytest.warns(UserWarning, match=r"rows\.jsonl: .* lines 2, 3, 5 are none"):
-        assert rows.read()["a"]["dice"] == {"x": [0.5]}  # the last of two
+        assert rows.read()["a"]["dice"] == {"x": [1.0]}  # the first of two
     rows.append({"identity": "b", "dice": {}})
     assert rows.path.read_text().startswith(merged)
+
+
+def test_a_row_is_completed_by_its_int8_file_and_by_nothing_else(tmp_path: Path) -> None:
+    rows = RowFile(tmp_path / "rows.jsonl")
+    bare = {"identity": "a", "dice": {}, "mean_dice": 0.5, "int8": None, "seconds": {"export": 0.0}}
+    file = {"int8": {"bytes": 9}, "seconds": {"export": 2.0}}
+    rows.append(bare)
+    rows.append({**bare, **file, "mean_dice": 0.7})  # another run
+    assert rows.read()["a"]["int8"] is None
+    rows.append({**bare, **file})
+    rows.append(bare)  # as a merge may put it
+    assert rows.read()["a"] == {"version": 1, **bare, **file}
 
 
 def test_several_processes_append(tmp_path: Path) -> None:

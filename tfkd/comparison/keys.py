@@ -59,7 +59,12 @@ def check_arguments(where: str, function: Callable[..., Any], given: Mapping[str
     """
     try:
         parameters = inspect.signature(function, eval_str=True).parameters
-    except (NameError, AttributeError):  # of what is imported for a type checker alone
+    except (
+        NameError,
+        AttributeError,
+        SyntaxError,
+        TypeError,
+    ):  # of what is imported for a type checker alone
         return
     for name, value in given.items():
         hint = parameters[name].annotation if name in parameters else Any

@@ -31,7 +31,7 @@ class Network:
         network: Name of the network, see `tfkd.models.build`; empty for a teacher from a file.
         width: Factor on its channels.
         options: What that network takes besides, such as `{"weights": "imagenet"}`; a file of
-            weights is known by its checksum, wherever it lies.
+            weights is known by its checksum, wherever it lies, and has to be there.
         file: A trained teacher, `.keras`.
         sha256: Checksum of that file, so that its rows are known where it is not.
         seed: Seed of a teacher.

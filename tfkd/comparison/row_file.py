@@ -29,7 +29,10 @@ class RowFile:
         self.path = Path(path)
 
     def read(self) -> dict[str, dict[str, Any]]:
-        """Every row by its identity; of two with the same one, the last, which may say more.
+        """Every row by its identity.
+
+        Of two with the same one it is the first, unless the second is the same run with its int8
+        file beside.
 
         Warns:
             UserWarning: If there are lines that are no rows.
@@ -45,7 +48,7 @@ class RowFile:
             row = _row(line)
             if row is None:
                 unknown.append(number)
-            else:
+            elif _says_more(row, rows.get(row["identity"])):
                 rows[row["identity"]] = row
         if unknown:
             warnings.warn(
@@ -73,6 +76,13 @@ class RowFile:
             # One call, so that other readers see the line as a whole.
             os.write(file.fileno(), text.encode())
             os.fsync(file.fileno())
+
+
+def _says_more(row: Mapping[str, Any], known: Mapping[str, Any] | None) -> bool:
+    if known is None:
+        return True
+    changed = {key for key in {**known, **row} if known.get(key) != row.get(key)}
+    return known.get("int8") is None and "int8" in changed and changed <= {"int8", "seconds"}
 
 
 def _row(line: bytes) -> dict[str, Any] | None:

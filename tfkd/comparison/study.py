@@ -141,6 +141,7 @@ class Study:
         missing = self.missing()
         bare = self._missing_files(self._wanted(), self.rows.read()).to_make
         if missing or bare:
+            self.write_table()  # also where the volumes turn out not to be there
             self._make(missing, bare)
         self.write_table()
         if self._failed:

@@ -78,7 +78,8 @@ class Trainer:
         """
         facts = self.facts(job)
         facts.pop("seconds_training", None)  # the row has it elsewhere
-        return self.is_trained(job) and all(row.get(key) == facts[key] for key in facts)
+        same = all(row.get(key) == facts[key] for key in facts)
+        return self.is_trained(job) and same and row["ms_per_step"] is not None
 
     def check(self, jobs: list[Job]) -> None:
         """Builds every network and Distiller of the runs once, so that no error waits for hours.

@@ -3,6 +3,7 @@
 import types
 import typing
 from collections.abc import Mapping, Sequence
+from datetime import date, time
 from math import inf
 from typing import Any
 
@@ -10,7 +11,7 @@ __all__ = ["fits", "type_words"]
 
 _WORDS = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
 _LISTED = {float: "numbers", int: "whole numbers", str: "names"}
-_OF_PLANS = (str, bool, int, float, list, tuple, Mapping, type(None))
+_OF_PLANS = (str, bool, int, float, date, time, list, tuple, Mapping, type(None))
 
 
 def fits(value: Any, hint: Any) -> bool:

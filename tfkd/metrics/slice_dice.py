@@ -84,7 +84,7 @@ class SliceDice(keras.metrics.Metric):
             y_true: integer labels, (N, H, W) or (N, H, W, 1), or one-hot (N, H, W, K). A pixel
                 with a label outside [0, K), such as 255, or with zeros only, has no label and
                 counts for nothing.
-            y_pred: logits or probabilities, (N, H, W, K).
+            y_pred: logits, or probabilities if there is no threshold, (N, H, W, K).
             sample_weight: None, or weights ≥ 0 of shape (N,), (N, 1), (N, H, W) or (N, H, W, 1).
 
         Raises:
@@ -103,7 +103,9 @@ class SliceDice(keras.metrics.Metric):
                 y_true = ops.squeeze(y_true, axis=-1)
         if self.threshold is not None:  # so that argmax changes sides at the threshold
             advantage = float(np.log((1 - self.threshold) / self.threshold))
-            y_pred = y_pred + ops.cast([0.0, advantage], y_pred.dtype)
+            y_pred = ops.cast(y_pred, "float32") + ops.convert_to_tensor(
+                [0.0, advantage], "float32"
+            )
         counts = _counts(y_true, y_pred, sample_weight)
         for total, counted in zip(
             (self.shared, self.labelled, self.predicted), counts, strict=True
