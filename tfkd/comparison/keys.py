@@ -59,12 +59,8 @@ def check_arguments(where: str, function: Callable[..., Any], given: Mapping[str
     """
     try:
         parameters = inspect.signature(function, eval_str=True).parameters
-    except (
-        NameError,
-        AttributeError,
-        SyntaxError,
-        TypeError,
-    ):  # of what is imported for a type checker alone
+    # Annotations that only a type checker can read.
+    except (NameError, AttributeError, SyntaxError, TypeError):
         return
     for name, value in given.items():
         hint = parameters[name].annotation if name in parameters else Any
