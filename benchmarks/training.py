@@ -23,7 +23,7 @@ class Training:
 
         self._folder = tempfile.TemporaryDirectory()
         root = Path(self._folder.name)
-        cohort = tfkd.volumes.write_phantom_cohort(root / "phantoms", 8, shape_zyx=(24, 128, 128))
+        cohort = tfkd.phantom.write_phantom_cohort(root / "phantoms", 8, shape_zyx=(24, 128, 128))
         split = tfkd.records.SplitPlan(validation=0, test=0)
         spec = tfkd.PreprocessSpec(size=(128, 128))
         tfkd.records.prepare(cohort, root / "records", spec, split=split)

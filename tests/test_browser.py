@@ -313,7 +313,7 @@ def test_npm_runs_the_tests_of_all_modules():
 @pytest.fixture(scope="module")
 def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the CT of a phantom in LiTS17 layout."""
-    from tfkd.volumes.phantom import write_phantom_cohort
+    from tfkd.phantom import write_phantom_cohort
 
     folder = tmp_path_factory.mktemp("phantom")
     write_phantom_cohort(folder, 1, seed=5, shape_zyx=(16, 96, 96))

@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "tfkd"
 MAY_IMPORT = {
     "errors": set(),
     "volumes": {"errors"},
+    "phantom": {"volumes"},
     "records": {"volumes"},
     "models": {"errors"},
     "losses": set(),
@@ -25,7 +26,7 @@ MAY_IMPORT = {
     "training": {"models", "losses", "metrics", "records", "distillation"},
     "comparison": {"training", "callbacks", "export", "report"},
 }
-TENSORFLOW_FREE = ("volumes", "inference", "metrics", "report")
+TENSORFLOW_FREE = ("volumes", "phantom", "inference", "metrics", "report")
 # Keras metrics and losses that live in a free package, and are loaded on first use.
 LAZY_KERAS = {"metrics/slice_dice.py"}
 # What such a file may import besides.

@@ -24,6 +24,7 @@ __all__ = [
     "methods",
     "metrics",
     "models",
+    "phantom",
     "read_volume",
     "records",
     "report",

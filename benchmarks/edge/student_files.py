@@ -21,7 +21,8 @@ from benchmarks.edge import CALIBRATION, COMPARED
 from tfkd.distillation import recalibrate_batchnorm
 from tfkd.export.quantization.file_form import file_form
 from tfkd.inference import QUANTIZATIONS
-from tfkd.volumes import PreprocessSpec, fit_image, read_volume, window, write_phantom_cohort
+from tfkd.phantom import write_phantom_cohort
+from tfkd.volumes import PreprocessSpec, fit_image, read_volume, window
 
 CLASSES = 3
 _CALIBRATION_SLICES = 24

@@ -41,7 +41,7 @@ records "$data/lits17" lits128 128 --test-cases 7 9 16 23 29 35
 # The same patients; of those that are trained on, five have their masks.
 records "$data/lits17" lits128_quarter 128 --mask-cases 0 8 14 30 42 --test-cases 7 9 16 23 29 35
 
-python -c "import tfkd; tfkd.volumes.write_phantom_cohort('$phantoms', 100, shape_zyx=(24, 96, 96))"
+python -c "import tfkd; tfkd.phantom.write_phantom_cohort('$phantoms', 100, shape_zyx=(24, 96, 96))"
 # shellcheck disable=SC2046
 records $phantoms phantoms96 96 --test-cases $(seq 60 99)
 

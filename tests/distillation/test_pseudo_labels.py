@@ -13,8 +13,9 @@ from tfkd.distillation import Distiller, Teachers, cache_teacher, methods
 from tfkd.distillation.pseudo_labels import encode_pseudo_labels, fill_labels, pseudo_labels
 from tfkd.distillation.terms import PSEUDO_LABELS
 from tfkd.losses import FocalDice, PredictionMapDistillation, RegionAffinityDistillation
+from tfkd.phantom import write_phantom_cohort
 from tfkd.records import Sampling, SplitPlan, find_source, load, prepare
-from tfkd.volumes import IGNORE_LABEL, PreprocessSpec, write_phantom_cohort
+from tfkd.volumes import IGNORE_LABEL, PreprocessSpec
 
 SIZE = 32
 

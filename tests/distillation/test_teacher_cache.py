@@ -10,8 +10,9 @@ from tests.distillation.networks import network
 from tfkd.distillation import Distiller, Teachers, cache_teacher, methods
 from tfkd.errors import RecordError
 from tfkd.losses import DistillationLoss, FocalDice, PredictionMapDistillation
+from tfkd.phantom import write_phantom_cohort
 from tfkd.records import SplitPlan, load, prepare
-from tfkd.volumes import PreprocessSpec, write_phantom_cohort
+from tfkd.volumes import PreprocessSpec
 
 SIZE = 32
 

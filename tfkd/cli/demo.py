@@ -102,7 +102,7 @@ def _source(config: Config) -> Path:
     """Folder of the volumes; without one, phantoms are made."""
     if config.data is not None:
         return config.data
-    from tfkd.volumes import write_phantom_cohort
+    from tfkd.phantom import write_phantom_cohort
 
     with progress_bar("phantoms") as progress:
         return write_phantom_cohort(

@@ -30,7 +30,7 @@ def synthetic_slices(
 
     They serve where no patient's slice may or can be used: as the golden slice that travels with a
     model, and to compare a file with its model when no slices are given. They are too simple to
-    train on; `tfkd.volumes.write_phantom_cohort` is for that.
+    train on; `tfkd.phantom.write_phantom_cohort` is for that.
 
     Args:
         spec: gives the shape.

@@ -1,4 +1,4 @@
-"""CT volumes: files, the canonical frame, preprocessing, slices and synthetic phantoms."""
+"""CT volumes: files, the canonical frame, preprocessing and slices."""
 
 import importlib
 from typing import Any
@@ -61,7 +61,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # The phantom is loaded on first use: reading a CT on an edge device does not need it.
+    # The earlier place of this name, for one release.
     if name == "write_phantom_cohort":
-        return importlib.import_module("tfkd.volumes.phantom").write_phantom_cohort
+        return importlib.import_module("tfkd.phantom").write_phantom_cohort
     raise AttributeError(f"module 'tfkd.volumes' has no attribute {name!r}")

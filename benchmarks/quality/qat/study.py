@@ -21,10 +21,11 @@ from tfkd import Distiller, Predictor
 from tfkd.distillation import recalibrate_batchnorm
 from tfkd.export import edge_form, keras_predictor, quantization_aware, to_litert
 from tfkd.losses import PredictionMapDistillation
+from tfkd.phantom import write_phantom_cohort
 from tfkd.records import CTRecords, SplitPlan, find_source, load, prepare
 from tfkd.report import ModelInfo, evaluate
 from tfkd.training import build_network, compile_for_training
-from tfkd.volumes import PreprocessSpec, atomic_path, write_phantom_cohort
+from tfkd.volumes import PreprocessSpec, atomic_path
 
 CALIBRATION_SLICES = 100
 STEPS = 50  # of an epoch

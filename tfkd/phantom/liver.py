@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from tfkd.volumes.phantom.body import Trunk
-from tfkd.volumes.phantom.neighbours import Organs
-from tfkd.volumes.phantom.patient import Patient
-from tfkd.volumes.phantom.shapes import Canvas, Tube, carve, ellipsoid, meet, tubes, unite
-from tfkd.volumes.phantom.space import Space
+from tfkd.phantom.body import Trunk
+from tfkd.phantom.neighbours import Organs
+from tfkd.phantom.patient import Patient
+from tfkd.phantom.shapes import Canvas, Tube, carve, ellipsoid, meet, tubes, unite
+from tfkd.phantom.space import Space
 
 __all__ = ["paint_gallbladder", "paint_liver", "place_liver"]
 

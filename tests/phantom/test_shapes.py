@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tfkd.volumes.phantom.noise import NoiseBank, spline_field
-from tfkd.volumes.phantom.shapes import Canvas, Tube, carve, cylinder, ellipsoid, meet, tubes, unite
-from tfkd.volumes.phantom.space import Space
+from tfkd.phantom.noise import NoiseBank, spline_field
+from tfkd.phantom.shapes import Canvas, Tube, carve, cylinder, ellipsoid, meet, tubes, unite
+from tfkd.phantom.space import Space
 
 SPACING_MM = (3.0, 2.0, 2.0)
 

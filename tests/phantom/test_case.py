@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from tfkd.volumes.phantom.case import PhantomCase, make_case
+from tfkd.phantom.case import PhantomCase, make_case
 
 SHAPE = (24, 112, 112)
 

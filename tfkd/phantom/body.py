@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfkd.volumes.phantom.patient import Patient
-from tfkd.volumes.phantom.shapes import FAR_MM, Canvas, cylinder, ellipsoid, meet, unite
-from tfkd.volumes.phantom.space import Space
+from tfkd.phantom.patient import Patient
+from tfkd.phantom.shapes import FAR_MM, Canvas, cylinder, ellipsoid, meet, unite
+from tfkd.phantom.space import Space
 
 __all__ = ["Trunk", "paint_chest", "paint_trunk"]
 

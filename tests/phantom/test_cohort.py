@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tfkd.errors import RecordError
-from tfkd.volumes import read_volume, write_phantom_cohort
+from tfkd.phantom import write_phantom_cohort
+from tfkd.volumes import read_volume
 
 SHAPE = (14, 64, 64)
 

@@ -11,8 +11,8 @@ import nibabel
 import numpy as np
 
 from tfkd.errors import RecordError
+from tfkd.phantom.case import PhantomCase, make_case
 from tfkd.volumes.files import atomic_path
-from tfkd.volumes.phantom.case import PhantomCase, make_case
 
 __all__ = ["write_phantom_cohort"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfkd.volumes.phantom.body import Trunk
-from tfkd.volumes.phantom.bowel import paint_bowel
-from tfkd.volumes.phantom.neighbours import Organs
-from tfkd.volumes.phantom.patient import Patient
-from tfkd.volumes.phantom.shapes import Canvas, Tube, carve, chain, meet, tubes
-from tfkd.volumes.phantom.space import Space
+from tfkd.phantom.body import Trunk
+from tfkd.phantom.bowel import paint_bowel
+from tfkd.phantom.neighbours import Organs
+from tfkd.phantom.patient import Patient
+from tfkd.phantom.shapes import Canvas, Tube, carve, chain, meet, tubes
+from tfkd.phantom.space import Space
 
 __all__ = ["paint_organs"]
 

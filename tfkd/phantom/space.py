@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfkd.volumes.phantom.noise import NoiseBank, spline_field
+from tfkd.phantom.noise import NoiseBank, spline_field
 
 __all__ = ["Box", "Point", "Space"]
 

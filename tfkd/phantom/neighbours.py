@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfkd.volumes.phantom.body import Trunk
-from tfkd.volumes.phantom.patient import Patient
-from tfkd.volumes.phantom.shapes import FAR_MM, carve, chain, ellipsoid, meet, tubes, unite
-from tfkd.volumes.phantom.space import Space
+from tfkd.phantom.body import Trunk
+from tfkd.phantom.patient import Patient
+from tfkd.phantom.shapes import FAR_MM, carve, chain, ellipsoid, meet, tubes, unite
+from tfkd.phantom.space import Space
 
 __all__ = ["Organs", "place_organs"]
 

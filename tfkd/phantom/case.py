@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfkd.volumes.phantom.body import paint_chest, paint_trunk
-from tfkd.volumes.phantom.bones import paint_bones
-from tfkd.volumes.phantom.lesions import Lesion, paint_lesions
-from tfkd.volumes.phantom.liver import paint_gallbladder, paint_liver, place_liver
-from tfkd.volumes.phantom.neighbours import place_organs
-from tfkd.volumes.phantom.organs import paint_organs
-from tfkd.volumes.phantom.patient import Patient, draw_patient
-from tfkd.volumes.phantom.scanner import AIR_HU, paint_table, scan
-from tfkd.volumes.phantom.shapes import Canvas
-from tfkd.volumes.phantom.space import Space
+from tfkd.phantom.body import paint_chest, paint_trunk
+from tfkd.phantom.bones import paint_bones
+from tfkd.phantom.lesions import Lesion, paint_lesions
+from tfkd.phantom.liver import paint_gallbladder, paint_liver, place_liver
+from tfkd.phantom.neighbours import place_organs
+from tfkd.phantom.organs import paint_organs
+from tfkd.phantom.patient import Patient, draw_patient
+from tfkd.phantom.scanner import AIR_HU, paint_table, scan
+from tfkd.phantom.shapes import Canvas
+from tfkd.phantom.space import Space
 
 __all__ = ["PhantomCase", "make_case"]
 

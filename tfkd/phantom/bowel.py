@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfkd.volumes.phantom.body import Trunk
-from tfkd.volumes.phantom.patient import Patient
-from tfkd.volumes.phantom.shapes import Canvas, Tube, chain, meet, tubes
-from tfkd.volumes.phantom.space import Space
+from tfkd.phantom.body import Trunk
+from tfkd.phantom.patient import Patient
+from tfkd.phantom.shapes import Canvas, Tube, chain, meet, tubes
+from tfkd.phantom.space import Space
 
 __all__ = ["paint_bowel"]
 

@@ -1,5 +1,5 @@
 """A synthetic cohort that looks like abdominal CT, with liver and tumour masks."""
 
-from tfkd.volumes.phantom.cohort import write_phantom_cohort
+from tfkd.phantom.cohort import write_phantom_cohort
 
 __all__ = ["write_phantom_cohort"]

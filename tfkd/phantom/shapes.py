@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfkd.volumes.phantom.space import Box, Point, Space
+from tfkd.phantom.space import Box, Point, Space
 
 __all__ = [
     "FAR_MM",

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfkd.volumes.phantom.patient import Patient
-from tfkd.volumes.phantom.shapes import Canvas
-from tfkd.volumes.phantom.space import Box, Space
+from tfkd.phantom.patient import Patient
+from tfkd.phantom.shapes import Canvas
+from tfkd.phantom.space import Box, Space
 
 __all__ = ["Lesion", "paint_lesions"]
 

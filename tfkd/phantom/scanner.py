@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from tfkd.volumes.phantom.body import Trunk
-from tfkd.volumes.phantom.patient import Patient
-from tfkd.volumes.phantom.shapes import Canvas
-from tfkd.volumes.phantom.space import Space
+from tfkd.phantom.body import Trunk
+from tfkd.phantom.patient import Patient
+from tfkd.phantom.shapes import Canvas
+from tfkd.phantom.space import Space
 
 __all__ = ["paint_table", "scan"]
 
