@@ -13,7 +13,7 @@ from benchmarks.edge.candidates import CANDIDATES, COMPILED_KERAS, REFERENCE, wi
 from benchmarks.edge.table import facts, markdown, write_table
 from benchmarks.edge.volume import volume_dice
 from benchmarks.edge.without_amx import has_amx
-from tfkd.inference.bench import synthetic_ct
+from tfkd.bench.bench import synthetic_ct
 from tfkd.volumes import write_volume
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -21,12 +21,13 @@ MAY_IMPORT = {
     "distillation": {"models", "losses", "metrics", "records"},
     "callbacks": {"models", "report"},
     "inference": {"volumes"},
-    "export": {"models", "inference"},
+    "bench": {"inference"},
+    "export": {"models", "bench"},
     "report": {"metrics", "inference"},
     "training": {"models", "losses", "metrics", "records", "distillation"},
     "comparison": {"training", "callbacks", "export", "report"},
 }
-TENSORFLOW_FREE = ("volumes", "phantom", "inference", "metrics", "report")
+TENSORFLOW_FREE = ("volumes", "phantom", "inference", "bench", "metrics", "report")
 # Keras metrics and losses that live in a free package, and are loaded on first use.
 LAZY_KERAS = {"metrics/slice_dice.py"}
 # What such a file may import besides.
@@ -98,7 +99,7 @@ def test_no_tensorflow_or_keras_in_the_source(package):
     [
         "import tfkd",
         "from tfkd import Predictor, PreprocessSpec, Volume, read_volume, write_volume",
-        "import tfkd.inference, tfkd.metrics, tfkd.report, tfkd.volumes",
+        "import tfkd.bench, tfkd.inference, tfkd.metrics, tfkd.phantom, tfkd.report, tfkd.volumes",
         "from tfkd.records import Manifest, find_source, split_patients",
         "from tfkd.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: pass",
     ],

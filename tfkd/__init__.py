@@ -14,6 +14,7 @@ __all__ = [
     "PreprocessSpec",
     "Volume",
     "__version__",
+    "bench",
     "callbacks",
     "comparison",
     "distillation",

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tfkd.bench import BenchResult, OperatorTime
 from tfkd.cli.main import main
-from tfkd.inference import BenchResult, OperatorTime
 
 
 def _result(name: str, ms: float) -> BenchResult:
@@ -47,14 +47,14 @@ def anything_is_a_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
-    """What is asked of `tfkd.inference.bench`, which answers at once."""
+    """What is asked of `tfkd.bench.bench`, which answers at once."""
     asked: list[dict] = []
 
     def bench(path: Path, **arguments: object) -> BenchResult:
         asked.append({"path": path, **arguments})
         return _result(path.name, 4.0 * len(asked))
 
-    monkeypatch.setattr(importlib.import_module("tfkd.inference"), "bench", bench)
+    monkeypatch.setattr(importlib.import_module("tfkd.bench"), "bench", bench)
     return asked
 
 
@@ -84,7 +84,7 @@ def test_cores_may_go_away(
 ) -> None:
     results = [_result("one.zip", 4.0), _result("two.zip", 4.0)]
     results[1] = dataclasses.replace(results[1], slices_per_s={1: 150.0})
-    module = importlib.import_module("tfkd.inference")
+    module = importlib.import_module("tfkd.bench")
     monkeypatch.setattr(module, "bench", lambda path, **arguments: results.pop(0))
     assert main(["bench", "one.zip", "two.zip"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -114,7 +114,7 @@ def test_an_operator_that_was_not_timed(
 ) -> None:
     operators = (OperatorTime("CONV_2D", 3, 0.75, 0), OperatorTime("WHILE", 1, None, None))
     result = dataclasses.replace(_result("one.zip", 4.0), operators=operators)
-    module = importlib.import_module("tfkd.inference")
+    module = importlib.import_module("tfkd.bench")
     monkeypatch.setattr(module, "bench", lambda path, **arguments: result)
     assert main(["bench", "one.zip"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfkd.bench import OperatorTime
 from tfkd.errors import ContractError
 from tfkd.export import Preflight, preflight
 from tfkd.export.preflight import PreflightFile, _slow_int8
-from tfkd.inference import OperatorTime
 from tfkd.models import count_macs
 
 

@@ -15,7 +15,7 @@ from tfkd.cli.progress import progress_bar
 from tfkd.volumes import atomic_path
 
 if TYPE_CHECKING:
-    from tfkd.inference import BenchResult
+    from tfkd.bench import BenchResult
 
 SUMMARY = "Measure bundles on this machine: time, memory, cold start; needs no TensorFlow."
 EXAMPLE = "tfkd bench student.zip student_float32.tflite --out bench.json"
@@ -44,7 +44,8 @@ class Config:
 
 def run(config: Config) -> None:
     """Measures one bundle after the other and prints the table."""
-    from tfkd.inference import Contract, bench, open_bundle
+    from tfkd.bench import bench
+    from tfkd.inference import Contract, open_bundle
 
     if config.out is not None:
         check_suffix(config.out, ".json", ".csv")

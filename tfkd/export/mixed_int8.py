@@ -10,10 +10,10 @@ import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+from tfkd.bench.operators import operator_name
 from tfkd.errors import ExportError
 from tfkd.export.convert import converting
 from tfkd.export.silence import silenced
-from tfkd.inference.operators import operator_name
 
 __all__ = ["FeatureError", "MixedInt8"]
 

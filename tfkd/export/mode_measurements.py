@@ -13,11 +13,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfkd.bench.process import run_job
 from tfkd.errors import ContractError
 from tfkd.export.keras_logits import keras_predictor
 from tfkd.export.mode_row import ModeRow
 from tfkd.inference import Predictor, VolumePredictor
-from tfkd.inference.bench_process import run_job
 from tfkd.inference.machine import available_cores, cpu_model
 from tfkd.models.fingerprint import fingerprint
 from tfkd.volumes import PreprocessSpec, atomic_path, sha256_of

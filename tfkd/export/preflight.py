@@ -10,13 +10,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfkd.bench import read_operators, time_operators
+from tfkd.bench.process import run_job
 from tfkd.errors import ContractError, ExportError
 from tfkd.export.convert import convert
 from tfkd.export.keras_logits import fixed_input_shape
 from tfkd.export.quantization.file_form import file_form
 from tfkd.export.silence import silenced
-from tfkd.inference import read_operators, time_operators
-from tfkd.inference.bench_process import run_job
 from tfkd.models.macs import count_macs
 
 __all__ = ["Preflight", "PreflightFile", "preflight"]

@@ -6,12 +6,12 @@ import pytest
 from keras import layers
 
 from tests.export.quantization.blocks import BLOCKS, images, network, with_random_weights
+from tfkd.bench.operators import read_operators
 from tfkd.export import edge_form, keras_logits
 from tfkd.export.convert import convert, float_operators
 from tfkd.export.quantization.edge_layers import DepthToSpace, PReLUDifference
 from tfkd.export.quantization.file_form import file_form
 from tfkd.inference import LiteRTModel
-from tfkd.inference.operators import read_operators
 from tfkd.models.zoo import build
 
 

@@ -20,7 +20,7 @@ _PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
 
 
 def run_job(job: str, **arguments: Any) -> dict[str, Any]:
-    """Does a job of `bench_worker` in a new process.
+    """Does a job of `tfkd.bench.worker` in a new process.
 
     Args:
         job: its name.
@@ -34,7 +34,7 @@ def run_job(job: str, **arguments: Any) -> dict[str, Any]:
             figures, or took longer than an hour.
     """
     request = json.dumps({"job": job, **arguments})
-    command = [sys.executable, "-m", "tfkd.inference.bench_worker", request]
+    command = [sys.executable, "-m", "tfkd.bench.worker", request]
     with tempfile.TemporaryFile("w+") as said:
         start = time.perf_counter()
         with subprocess.Popen(

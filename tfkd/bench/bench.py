@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tfkd.inference.bench_process import litert_benchmark_ms, run_job
+from tfkd.bench.operator_times import OperatorTime, time_operators
+from tfkd.bench.process import litert_benchmark_ms, run_job
 from tfkd.inference.bundle import open_bundle
 from tfkd.inference.contract import Contract
 from tfkd.inference.machine import available_cores, machine_words
-from tfkd.inference.operator_times import OperatorTime, time_operators
 from tfkd.volumes import Volume, canonical_affine, write_volume
 
 __all__ = ["BenchResult", "bench", "synthetic_ct"]

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tfkd.bench import BenchResult, bench, process, worker
+from tfkd.bench.bench import synthetic_ct
+from tfkd.bench.process import litert_benchmark_ms, run_job
 from tfkd.errors import ContractError
-from tfkd.inference import BenchResult, bench, bench_process, bench_worker, contract_path
-from tfkd.inference.bench import synthetic_ct
-from tfkd.inference.bench_process import litert_benchmark_ms, run_job
+from tfkd.inference import contract_path
 from tfkd.volumes import write_volume
 
 FEW = {"threads": 1, "runs": 5, "warmup": 1, "slices": 3, "size": 48}
@@ -28,8 +29,8 @@ def figures(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> BenchRe
     steps: list[tuple[int, int, str]] = []
     with pytest.MonkeyPatch.context() as patch:
         # One process for the slices, whatever the machine has.
-        for name in ("bench", "machine"):
-            module = importlib.import_module(f"tfkd.inference.{name}")
+        for name in ("bench.bench", "inference.machine"):
+            module = importlib.import_module(f"tfkd.{name}")
             patch.setattr(module, "available_cores", lambda: 1)
         result = bench(archive, operators=True, progress=lambda *step: steps.append(step), **FEW)
     assert [step[0] for step in steps] == list(range(len(steps)))
@@ -70,7 +71,7 @@ def test_a_given_ct(exported, make_ct, tmp_path):
 
 def test_times_of_slices(exported, capsys):
     request = {"job": "slices", "model": str(exported / "int8.tflite")}
-    bench_worker.main([json.dumps({**request, "threads": 1, "runs": 3, "warmup": 1})])
+    worker.main([json.dumps({**request, "threads": 1, "runs": 3, "warmup": 1})])
     answer = json.loads(capsys.readouterr().out)
     assert 0 < answer["median_ms"] <= answer["p95_ms"]
     assert answer["cpu_ms"] > 0
@@ -81,10 +82,10 @@ def test_times_of_slices(exported, capsys):
     [(100, 350, 250), (400, 350, 0), (None, 350, None), (100, None, None)],
 )
 def test_added_memory_by_hand(exported, capsys, monkeypatch, before, peak, added):
-    monkeypatch.setattr(bench_worker, "_resident_bytes", lambda: before)
-    monkeypatch.setattr(bench_worker, "_peak_bytes", lambda: peak)
+    monkeypatch.setattr(worker, "_resident_bytes", lambda: before)
+    monkeypatch.setattr(worker, "_peak_bytes", lambda: peak)
     request = {"job": "slices", "model": str(exported / "int8.tflite")}
-    bench_worker.main([json.dumps({**request, "threads": 1, "runs": 1, "warmup": 0})])
+    worker.main([json.dumps({**request, "threads": 1, "runs": 1, "warmup": 0})])
     answer = json.loads(capsys.readouterr().out)
     assert (answer["peak_bytes"], answer["added_bytes"]) == (peak, added)
 
@@ -105,7 +106,7 @@ def stand_in(tmp_path, monkeypatch):
         path = tmp_path / "python"
         path.write_text(f"#!{sys.executable}\n{textwrap.dedent(script)}", "utf-8")
         path.chmod(0o755)
-        monkeypatch.setattr(bench_process.sys, "executable", str(path))
+        monkeypatch.setattr(process.sys, "executable", str(path))
 
     return use
 
@@ -121,7 +122,7 @@ def test_another_answer_is_named(stand_in, answer):
 @pytest.mark.skipif(sys.platform == "win32", reason="a script is no program there")
 def test_a_process_that_hangs_is_ended(stand_in, monkeypatch):
     stand_in("import time; time.sleep(60)")
-    monkeypatch.setattr(bench_process, "_LIMIT_S", 0.3)
+    monkeypatch.setattr(process, "_LIMIT_S", 0.3)
     with pytest.raises(ContractError, match=r"m\.tflite: .*'slices'.*no answer within 0\.3 s"):
         run_job("slices", model="m.tflite")
     assert litert_benchmark_ms(Path("m.tflite"), 1, 3) is None
@@ -161,3 +162,13 @@ def test_the_synthetic_ct_is_tissue_in_air():
     assert volume.array[0, 32, 32] > -60
     assert volume.array[0, 0, 0] < -800
     assert volume.spacing_mm == pytest.approx((2.5, 6.25, 6.25))
+
+
+def test_earlier_names():
+    """Those of `tfkd.inference` still answer."""
+    import tfkd
+
+    for name in tfkd.bench.__all__:
+        assert getattr(tfkd.inference, name) is getattr(tfkd.bench, name)
+    with pytest.raises(AttributeError, match="no attribute 'benchh'"):
+        _ = tfkd.inference.benchh

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tfkd.inference.operators import operator_name, parse_model
+from tfkd.bench.operators import operator_name, parse_model
 
 __all__ = ["OperatorTime", "time_operators"]
 

@@ -1,4 +1,4 @@
-"""One measurement in a process of its own: `python -m tfkd.inference.bench_worker JSON`."""
+"""One measurement in a process of its own: `python -m tfkd.bench.worker JSON`."""
 
 import json
 import sys

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfkd.bench import read_operators, time_operators
+from tfkd.bench.operators import operator_name, parse_model
 from tfkd.errors import ContractError
 from tfkd.export import to_litert
-from tfkd.inference import LiteRTModel, read_operators, time_operators
-from tfkd.inference.operators import operator_name, parse_model
+from tfkd.inference import LiteRTModel
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +81,7 @@ def test_each_operator_is_timed(prelu_files, quantization):
 
 
 def test_an_operator_that_cannot_run_alone_is_not_timed(prelu_files, monkeypatch):
-    from tfkd.inference import operator_times
+    from tfkd.bench import operator_times
 
     alone = operator_times._alone
 
@@ -112,7 +113,7 @@ def test_indices_are_valid_ones(tmp_path):
 
 
 def test_one_operator_alone_computes_what_the_file_does(exported, tmp_path):
-    from tfkd.inference.operator_times import _alone
+    from tfkd.bench.operator_times import _alone
 
     path = exported / "float32.tflite"
     content = _alone(parse_model(path), 0, {})
