@@ -10,6 +10,7 @@ import subprocess
 import sys
 import types
 import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -152,14 +153,51 @@ def test_an_expected_error_is_one_line_and_1(capsys: Captured, predict_raises, e
         TypeError("a bug"),
         KeyError("a bug"),
         AttributeError("a bug"),
+        RecursionError("a bug"),
+        RuntimeError("a\n  bug"),
+        zlib.error("a bug"),
         ImportError("a bug", name="tfkd.inference"),
     ],
     ids=repr,
 )
-def test_a_bug_keeps_its_traceback(predict_raises, error) -> None:
+def test_a_bug_is_one_line_and_its_traceback_is_in_a_log(
+    capsys: Captured, predict_raises, error, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     predict_raises(error)
-    with pytest.raises(type(error), match="a bug"):
-        main(PREDICT)
+    assert main(PREDICT) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"tfkd predict: error: unexpected {type(error).__name__}: ")
+    assert "a bug" in line
+    (log,) = tmp_path.iterdir()
+    assert line.endswith(f"report it with the log file {log}.")
+    assert "command: tfkd predict student.tflite ct.nii.gz\n" in log.read_text()
+    assert "Traceback (most recent call last)" in log.read_text()
+
+
+def test_a_bug_before_the_verb_is_one_line(
+    capsys: Captured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def add_arguments(*_: object) -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tfkd.cli.main.add_arguments", add_arguments)
+    assert main([]) == 1
+    assert capsys.readouterr().err.startswith("tfkd: error: unexpected KeyError: 'a bug'.")
+
+
+def test_no_memory_and_loops_of_links_are_no_bugs(
+    capsys: Captured, predict_raises, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for error in (MemoryError("for 9 GiB"), RuntimeError("Symlink loop from 'ct.nii.gz'")):
+        predict_raises(error)
+        assert main(PREDICT) == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "tfkd predict: error: not enough memory. for 9 GiB"
+    assert second == "tfkd predict: error: Symlink loop from 'ct.nii.gz'"
+    assert not any(tmp_path.iterdir())
 
 
 def test_an_error_of_tensorflow_is_one_line_without_its_stack(
@@ -223,6 +261,33 @@ def test_a_ct_without_orientation_is_segmented_with_a_warning(
     assert len(told) == 1
     assert told[0].startswith(f"tfkd: warning: Case 'ct', file {ct} has an identity affine")
     assert captured.out.splitlines()[-1] == str(tmp_path / "ct_mask.nii.gz")
+
+
+def test_a_warning_is_shown_once(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(config: object) -> None:
+        for file in ("a.nii", "a.nii", "b.nii"):
+            warnings.warn(f"{file} is odd", UserWarning, stacklevel=1)
+
+    monkeypatch.setattr(predict, "run", run)
+    for _ in range(2):
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            assert main(PREDICT) == 0
+        told = capsys.readouterr().err.splitlines()
+        assert told == ["tfkd: warning: a.nii is odd", "tfkd: warning: b.nii is odd"]
+
+
+def test_whoever_stops_reading_hears_no_complaint() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "tfkd.cli.main", "--help"]
+    # Unbuffered, argparse itself is silent about it.
+    environment = os.environ | {"PYTHONUNBUFFERED": ""}
+    run = subprocess.run(
+        command, stdout=writer, stderr=subprocess.PIPE, check=False, env=environment
+    )
+    os.close(writer)
+    assert (run.returncode, run.stderr) == (141, b"")
 
 
 # What a light command costs.

@@ -1,7 +1,9 @@
-"""`tfkd`: the verbs, their help, and one line for every expected error."""
+"""`tfkd`: the verbs, their help, and one line for every error."""
 
 import argparse
+import contextlib
 import importlib
+import io
 import os
 import sys
 import warnings
@@ -9,7 +11,8 @@ from collections.abc import Sequence
 
 from tfkd._version import __version__
 from tfkd.cli.config import UsageError, add_arguments, read_config
-from tfkd.errors import TfkdError, TrainingInterrupted
+from tfkd.errors import TrainingInterrupted
+from tfkd.failures import explain, one_line
 
 __all__ = ["main"]
 
@@ -46,7 +49,8 @@ step by step:
 _STATUS = """\
 exit status:
   0 done; 1 an error, also if only some of several inputs failed; 2 wrong usage;
-  75 told to stop, and the same command goes on; 130 interrupted
+  75 told to stop, and the same command goes on; 130 interrupted;
+  141 nobody reads the output any more
 """
 
 
@@ -57,32 +61,70 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Words after `tfkd`; those of the process by default.
 
     Returns:
-        Exit status: 0 when done, 1 for an expected error (one line on standard error), 2 for wrong
-        usage, 75 when a training was told to stop and can go on (EX_TEMPFAIL, upon which a cluster
-        starts it again), 130 when interrupted. What is unexpected, a bug, ends in its traceback; so
-        does every error where the environment variable TFKD_TRACEBACK is set.
+        Exit status: 0 when done, 1 for an error (one line on standard error), 2 for wrong usage, 75
+        when a training was told to stop and can go on (EX_TEMPFAIL, upon which a cluster starts it
+        again), 130 when interrupted, 141 when nobody reads standard output any more. The traceback
+        of an unexpected error, a bug, goes to a log file, see `tfkd.failures.explain`. Where the
+        environment variable TFKD_TRACEBACK is set, every error is raised instead.
     """
+    words = sys.argv[1:] if arguments is None else list(arguments)
     # TensorFlow's start-up lines say nothing to someone who segments CT.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    warnings.showwarning = _show_warning  # type: ignore[assignment]
-    parser = _parser()
-    given = vars(parser.parse_args(arguments))
+    _show_any_name()
+    warnings.showwarning = _OneLineWarnings()  # type: ignore[assignment]
+    command = next((word for word in words if word in VERBS), "")
+    try:
+        _run(words)
+    except TrainingInterrupted as error:
+        _say(command, f"{one_line(error)}; run the same command to go on")
+        return _EX_TEMPFAIL
+    except KeyboardInterrupt:
+        _say(command, "interrupted; run the same command to go on", before="\n")
+        return 128 + 2
+    except Exception as error:
+        if os.environ.get("TFKD_TRACEBACK"):
+            raise
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            return 128 + 13
+        _say(command, f"error: {explain(error, command or 'start', words)}")
+        return 2 if isinstance(error, UsageError) else 1
+    return 0
+
+
+def _run(words: Sequence[str]) -> None:
+    try:
+        given = vars(_parser().parse_args(words))
+    finally:
+        sys.stdout.flush()  # what --help says
     command = given.pop("command")
     verb = importlib.import_module(f"tfkd.cli.{command}")
-    try:
-        verb.run(read_config(verb.Config, command, given))
-    except TrainingInterrupted as error:
-        print(f"tfkd {command}: {error}; run the same command to go on", file=sys.stderr)
-        return _EX_TEMPFAIL
-    except Exception as error:
-        if os.environ.get("TFKD_TRACEBACK") or not _is_expected(error):
-            raise
-        print(f"tfkd {command}: error: {_one_line(error)}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
-    except KeyboardInterrupt:
-        print(f"\ntfkd {command}: interrupted; run the same command to go on", file=sys.stderr)
-        return 130
-    return 0
+    verb.run(read_config(verb.Config, command, given))
+    sys.stdout.flush()
+
+
+def _say(command: str, text: str, before: str = "") -> None:
+    with contextlib.suppress(OSError):  # nobody may be there to read
+        print(f"{before}{f'tfkd {command}'.strip()}: {text}", file=sys.stderr, flush=True)
+
+
+def _show_any_name() -> None:
+    """A file name that is not valid text must not end a command in an error when it is shown."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _nobody_reads() -> bool:
+    """Whether an output is closed at its other end, as by `tfkd ... | head`."""
+    closed = False
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            # What is left unwritten would be an error once more when the process ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            closed = True
+    return closed
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -107,32 +149,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _is_expected(error: Exception) -> bool:
-    """Whether the user can do something about it, such as free memory on the GPU."""
-    if isinstance(error, ImportError):
-        # A module of this package that cannot be imported is a bug and not a set-up.
-        return (error.name or "").split(".")[0] != "tfkd"
-    return isinstance(error, (TfkdError, ValueError, OSError)) or _is_of_tensorflow(error)
+class _OneLineWarnings:
+    """Shows each warning in one line, once, without the place in the code."""
 
+    def __init__(self) -> None:
+        self._shown: set[str] = set()
 
-def _is_of_tensorflow(error: object) -> bool:
-    tensorflow = sys.modules.get("tensorflow")
-    return tensorflow is not None and isinstance(error, tensorflow.errors.OpError)
-
-
-def _one_line(message: object) -> str:
-    """Text without its line breaks: those of Keras and TensorFlow come with paragraphs."""
-    lines = str(message).splitlines()
-    if _is_of_tensorflow(message):
-        # Without the stack of the graph's making, which is indented.
-        reason = [line for line in lines if not line.startswith((" ", "\t"))]
-        lines = [f"{type(message).__name__}:", *reason]
-    return " ".join(line.strip() for line in lines if line.strip())
-
-
-def _show_warning(message: Warning | str, category: type[Warning], *place: object) -> None:
-    """One line, without the place in the code, which tells a user nothing."""
-    print(f"tfkd: warning: {_one_line(message)}", file=sys.stderr)
+    def __call__(self, message: Warning | str, category: type[Warning], *place: object) -> None:
+        said = one_line(message)
+        if said not in self._shown:
+            self._shown.add(said)
+            with contextlib.suppress(OSError):
+                print(f"tfkd: warning: {said}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
