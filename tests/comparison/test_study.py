@@ -78,7 +78,7 @@ def made(monkeypatch: pytest.MonkeyPatch, make_row: Callable[..., Any]) -> Made:
     made = Made(make_row)
     monkeypatch.setattr("tfkd.comparison.workshop.Workshop", made)
     monkeypatch.setattr(module, "_LOOK_AGAIN_S", 0.01)
-    monkeypatch.setattr("tfkd.comparison.table_files.html_page", lambda table: "")  # takes time
+    monkeypatch.setattr("tfkd.comparison.table.write.html_page", lambda table: "")  # takes time
     return made
 
 

@@ -41,8 +41,8 @@ class Config:
 def run(config: Config) -> None:
     """Makes what is missing, and prints the table."""
     from tfkd.comparison import Study, read_plan
-    from tfkd.comparison.markdown import markdown_table
     from tfkd.comparison.plan_file import naming_plan
+    from tfkd.comparison.table.markdown import markdown_table
 
     if config.dry_run and config.table:
         raise ConfigError("dry_run and table: expected one of the two at most, received both.")

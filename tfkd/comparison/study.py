@@ -105,7 +105,7 @@ class Study:
     def write_table(self, folder: str | Path | None = None) -> list[Path]:
         """Writes `table.csv`, `table.md` and `table.html` beside the rows, or into a folder."""
         # Not before: matplotlib and Jinja2 take a moment to load, which `tfkd --help` has not.
-        from tfkd.comparison.table_files import write_table
+        from tfkd.comparison.table.write import write_table
 
         return write_table(self.table(), Path(folder) if folder else self.rows.path.parent)
 

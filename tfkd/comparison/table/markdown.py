@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from tfkd.comparison.table import Table
-from tfkd.comparison.words import headings, notes, words_of
+from tfkd.comparison.table.cells import cells_of, headings, notes
+from tfkd.comparison.table.table import Table
 
 __all__ = ["markdown_table"]
 
@@ -14,7 +14,7 @@ def markdown_table(table: Table) -> str:
     Args:
         table: The table.
     """
-    cells = [headings(table), *(words_of(line) for line in table.lines)]
+    cells = [headings(table), *(cells_of(line) for line in table.lines)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     lines = [_row(cells[0], widths), _rule(widths), *(_row(row, widths) for row in cells[1:])]
     return "\n".join([*lines, "", *(f"* {note}" for note in notes(table)), ""])

@@ -1,11 +1,11 @@
-"""The table as files."""
+"""Writes the table as files."""
 
 from pathlib import Path
 
-from tfkd.comparison.csv_table import csv_table
-from tfkd.comparison.html import html_page
-from tfkd.comparison.markdown import markdown_table
-from tfkd.comparison.table import Table
+from tfkd.comparison.table.csv_table import csv_table
+from tfkd.comparison.table.markdown import markdown_table
+from tfkd.comparison.table.page import html_page
+from tfkd.comparison.table.table import Table
 from tfkd.volumes import atomic_path
 
 __all__ = ["write_table"]

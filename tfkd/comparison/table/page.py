@@ -8,9 +8,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from tfkd._version import __version__
-from tfkd.comparison.plots import method_color, patients_plot, seeds_plot
-from tfkd.comparison.table import Table
-from tfkd.comparison.words import headings, notes, summary, words_of
+from tfkd.comparison.table.cells import cells_of, headings, notes, summary
+from tfkd.comparison.table.plots import method_color, patients_plot, seeds_plot
+from tfkd.comparison.table.table import Table
 from tfkd.report.figure import data_url
 
 __all__ = ["html_page"]
@@ -42,7 +42,7 @@ def html_page(table: Table, title: str = "Comparison of distillation methods") -
         table=table,
         summary=summary(table),
         headings=headings(table),
-        rows=[(line, words_of(line), method_color(table, line)) for line in table.lines],
+        rows=[(line, cells_of(line), method_color(table, line)) for line in table.lines],
         notes=notes(table),
         **{name: data_url(svg) if svg else "" for name, svg in plots.items()},
         css=Markup(css),

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tfkd.comparison.table import Line, Table
+from tfkd.comparison.table.table import Line, Table
 from tfkd.report.figure import FIGURE_SETTINGS, FIGURE_WIDTH_INCHES, svg_text
 from tfkd.report.style import INK, MUTED
 

@@ -1,16 +1,16 @@
-"""The table's cells and notes as people read them."""
+"""Text of the comparison table: headings, cells, notes."""
 
 import math
 
 from tfkd.comparison.paired_test import FEWEST, PairedTest
-from tfkd.comparison.table import SMALLEST_GAP, Line, Table
+from tfkd.comparison.table.table import SMALLEST_GAP, Line, Table
 from tfkd.report.numbers import MISSING, bytes_text, count_text, dice_text, time_text
 
-__all__ = ["headings", "notes", "p_text", "spread_text", "summary", "words_of"]
+__all__ = ["cells_of", "headings", "notes", "p_text", "spread_text", "summary"]
 
 
 def headings(table: Table) -> list[str]:
-    """The columns' names, in the order of `words_of`."""
+    """The columns' names, in the order of `cells_of`."""
     return [
         "network",
         "method",
@@ -31,7 +31,7 @@ def headings(table: Table) -> list[str]:
     ]
 
 
-def words_of(line: Line) -> list[str]:
+def cells_of(line: Line) -> list[str]:
     """A line's cells, as many as there are headings."""
     labels = [
         spread_text(mean, sd) for mean, sd in zip(line.label_means, line.label_sds, strict=True)

@@ -5,7 +5,7 @@ import io
 import math
 from typing import Any
 
-from tfkd.comparison.table import Line, Table
+from tfkd.comparison.table.table import Line, Table
 
 __all__ = ["csv_table"]
 
