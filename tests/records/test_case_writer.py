@@ -1,3 +1,4 @@
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -8,10 +9,18 @@ import pytest
 import tensorflow as tf
 
 from tfkd.errors import RecordError
+from tfkd.failures.working_on import place_of
 from tfkd.records import CaseRecord, find_source
-from tfkd.records.case_writer import case_record_path, write_case
+from tfkd.records.case_writer import case_record_path, write_case, write_case_apart
 from tfkd.records.encoding import decode_example
-from tfkd.volumes import PreprocessSpec, SliceExample, iter_slices, read_volume, sha256_of
+from tfkd.volumes import (
+    IGNORE_LABEL,
+    PreprocessSpec,
+    SliceExample,
+    iter_slices,
+    read_volume,
+    sha256_of,
+)
 
 Save = Callable[[Path, np.ndarray], Path]
 
@@ -93,3 +102,47 @@ def test_an_identity_affine_follows_the_source_with_a_warning(
     for a, b in zip(one, other, strict=True):
         np.testing.assert_array_equal(a.image_hu, b.image_hu)
         np.testing.assert_array_equal(a.mask, b.mask)
+
+
+def test_an_ignored_label_is_no_class(
+    two_patients: Path, patient: Callable[[int], tuple[np.ndarray, np.ndarray]], tmp_path: Path
+) -> None:
+    source = dataclasses.replace(
+        find_source(two_patients), label_names=("background", "liver"), ignored_label=2
+    )
+    spec = PreprocessSpec(size=(48, 48))
+    record = write_case(source, source.cases[0], spec, tmp_path)
+    mask = patient(3)[1]
+    assert record.ignored
+    assert record.voxels_per_label == ((mask == 0).sum(), (mask == 1).sum())
+    assert record.ignored_voxels == (mask == 2).sum()
+    assert record.presence_runs == ((4, ()), (9, (1,)), (3, ()))
+    stored = np.stack([example.mask for example in read_records(tmp_path, spec)])
+    assert np.array_equal(np.unique(stored), [0, 1, IGNORE_LABEL])
+    assert (stored == IGNORE_LABEL).sum() == (mask == 2).sum()
+
+
+def test_an_unexpected_error_keeps_its_case_and_file(
+    two_patients: Path, spec: PreprocessSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("x")
+
+    monkeypatch.setattr("tfkd.records.case_writer.iter_slices", fail)
+    with pytest.raises(KeyError) as raised:
+        write_first(two_patients, spec, tmp_path)
+    image = str(two_patients / "volume-3.nii.gz")
+    assert place_of(raised.value) == {"case_id": "volume-3", "path": image}
+
+
+def test_warnings_of_another_process_come_back(
+    two_patients: Path, spec: PreprocessSpec, tmp_path: Path
+) -> None:
+    path = two_patients / "volume-3.nii.gz"
+    for file in (path, two_patients / "segmentation-3.nii.gz"):
+        nib.save(nib.Nifti1Image(np.asarray(nib.load(file).dataobj), np.eye(4)), file)
+    source = find_source(two_patients)
+    record, said = write_case_apart(source, source.cases[0], spec, tmp_path)
+    assert record.case_id == "volume-3"
+    assert said
+    assert all("identity" in text for text in said)

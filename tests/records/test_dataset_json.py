@@ -98,3 +98,108 @@ def test_missing_broken_and_empty_datasets_are_refused(tmp_path: Path) -> None:
         find_nnunet(tmp_path)
     with pytest.raises(RecordError, match="found no labelled case"):
         find_nnunet(nnunet(tmp_path, ()))
+
+
+def pair(name: str, **more: Any) -> dict[str, Any]:
+    """An entry of MSD's lists."""
+    return {"image": f"imagesTr/{name}_0000.nii.gz", "label": f"labelsTr/{name}.nii.gz"} | more
+
+
+def test_validation_and_test_lists_with_masks_are_for_these_splits(tmp_path: Path) -> None:
+    names = ("a", "b", "c", "d")
+    lists = {"training": [pair("a"), pair("b")], "validation": [pair("c")], "test": [pair("d")]}
+    source = find_nnunet(nnunet(tmp_path, names, **lists))
+    assert [case.case_id for case in source.cases] == list(names)
+    assert (source.validation_cases, source.test_cases) == (("c",), ("d",))
+    assert source.left_out == {}
+    # without a list of training cases, the others of the folder are for the training
+    source = find_nnunet(nnunet(tmp_path, names, validation=[pair("c")]))
+    assert [case.case_id for case in source.cases] == list(names)
+    assert source.validation_cases == ("c",)
+
+
+def test_what_is_listed_without_mask_or_under_another_key_is_left_out(tmp_path: Path) -> None:
+    root = nnunet(
+        tmp_path,
+        ("a", "b", "c"),
+        training=[pair("a")],
+        test=["./imagesTs/t.nii.gz", pair("x", label="labelsTs/x.nii.gz")],
+        testing=[pair("b")],
+    )
+    assert find_nnunet(root).left_out == {
+        "imagesTs/t.nii.gz": "in the list 'test' without a mask, see --unlabelled",
+        "imagesTr/x_0000.nii.gz": "in the list 'test' without a mask, see --unlabelled",
+        "imagesTr/b_0000.nii.gz": "in the list 'testing', unused",
+        "imagesTr/c_0000.nii.gz": "in no list of dataset.json",
+        "labelsTr/b.nii.gz": "in no list of dataset.json",
+        "labelsTr/c.nii.gz": "in no list of dataset.json",
+    }
+
+
+def test_files_that_fit_no_case_of_the_folders_are_left_out(tmp_path: Path) -> None:
+    root = nnunet(tmp_path, ("a",))
+    (root / "labelsTr" / "B.NII.GZ").touch()
+    (root / "imagesTr" / "B_0000.NII.GZ").touch()
+    for name in ("imagesTr/a_0001.nii.gz", "imagesTr/a_0000.nii", "imagesTs/t.nii", "x.mha"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).touch()
+    (root / "imagesTr" / "._a_0000.nii.gz").touch()
+    (root / "README.md").touch()
+    source = find_nnunet(root)
+    assert [case.case_id for case in source.cases] == ["B", "a"]
+    odd = "in imagesTr, not named NAME_0000 with the file ending"
+    assert source.left_out == {
+        "imagesTr/a_0000.nii": odd,
+        "imagesTr/a_0001.nii.gz": odd,
+        "imagesTs/t.nii": "in imagesTs, see --unlabelled",
+        "x.mha": "not in imagesTr or labelsTr",
+    }
+
+
+def test_one_ct_by_two_endings_is_refused_where_none_is_stated(tmp_path: Path) -> None:
+    root = nnunet(tmp_path, ("a",), file_ending=None)
+    assert len(find_nnunet(root).cases) == 1
+    (root / "imagesTr" / "a_0000.nii").touch()
+    with pytest.raises(RecordError, match=r"case a: expected one file, found .*a_0000\.nii, "):
+        find_nnunet(root)
+
+
+@pytest.mark.parametrize(
+    ("lists", "message"),
+    [
+        ({"training": [pair("a"), pair("a")]}, "'training', entry 1: case a .* has the name of"),
+        (
+            {"training": [pair("a"), pair("b", image=pair("a")["image"])]},
+            "'training', entry 1: case b .* has the CT of another case, a",
+        ),
+        ({"training": [pair("a")], "validation": [pair("a")]}, "'validation', entry 0: case a"),
+        ({"training": [pair("a")], "dataset": {"b": pair("b")}}, "both 'training' and 'dataset'"),
+        ({"training": ["imagesTr/a_0000.nii.gz"]}, "'training', entry 0: names no label"),
+        ({"training": [pair("a"), {"image": "x"}]}, "'training', entry 1: names no label"),
+        ({"training": []}, "lists no labelled case"),
+        ({"dataset": {"s/a": pair("a")}}, "case 's/a' cannot be the name of a file"),
+    ],
+)
+def test_lists_that_contradict_themselves_are_refused(
+    tmp_path: Path, lists: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(RecordError, match=message):
+        find_nnunet(nnunet(tmp_path, ("a", "b"), **lists))
+
+
+def test_entries_without_mask_are_kept_if_told_so(tmp_path: Path) -> None:
+    listed = [pair("a"), "imagesTr/b_0000.nii.gz"]
+    cases = find_nnunet(nnunet(tmp_path, ("a", "b"), training=listed), True).cases
+    assert [(case.case_id, case.mask is None) for case in cases] == [("a", False), ("b", True)]
+
+
+def test_another_number_of_cases_is_told(tmp_path: Path) -> None:
+    root = nnunet(tmp_path, ("a", "b"), numTraining=3)
+    with pytest.warns(UserWarning, match=r"'numTraining' is 3, but there are 2 training cases"):
+        find_nnunet(root)
+    find_nnunet(nnunet(tmp_path, ("a", "b"), numTraining="2"))
+
+
+def test_ignore_is_no_class(tmp_path: Path) -> None:
+    source = find_nnunet(nnunet(tmp_path, labels=LABELS | {"ignore": 3}))
+    assert (source.label_names, source.ignored_label) == (tuple(LABELS), 3)

@@ -111,3 +111,49 @@ def test_kits_without_downloaded_images_names_the_file(tmp_path: Path) -> None:
 def test_nothing_found_is_an_error(tmp_path: Path, find) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(RecordError, match="found no labelled case"):
         find(tmp_path)
+
+
+def test_upper_case_is_read_and_what_fits_no_case_is_left_out(tmp_path: Path) -> None:
+    lits(tmp_path, 1)
+    touch(tmp_path / "Volume-2.NII.GZ")
+    touch(tmp_path / "Segmentation-2.nii")
+    for name in ("test-volume-1.nii", "liver_4.nii.gz", "a/b/volume-9.nii", "README", ".DS_Store"):
+        touch(tmp_path / name)
+    source = find_lits17(tmp_path)
+    assert [case.case_id for case in source.cases] == ["volume-1", "volume-2"]
+    assert source.left_out == {
+        "liver_4.nii.gz": "not named volume-N.nii.gz or segmentation-N.nii.gz",
+        "test-volume-1.nii": "of the challenge's test set, without masks, see --unlabelled",
+        "a/b/volume-9.nii": "more than one folder below",
+    }
+
+
+def test_kits_cases_beside_each_other_are_all_found(tmp_path: Path) -> None:
+    kits(tmp_path, 3)
+    kits(tmp_path / "data", 4)
+    touch(tmp_path / "Case_00005" / "Imaging.NII.GZ")
+    touch(tmp_path / "Case_00005" / "segmentation.nii")
+    kits(tmp_path, 210, ("imaging",))
+    touch(tmp_path / "case_00003" / "segmentations" / "rater_1.nii.gz")
+    touch(tmp_path / "case_00003 (1)" / "imaging.nii.gz")
+    source = find_kits19(tmp_path)
+    assert [case.case_id for case in source.cases] == ["Case_00005", "case_00003", "case_00004"]
+    assert source.left_out == {
+        "case_00210/imaging.nii.gz": (
+            "of the challenge's test set, without a mask, see --missing-masks keep"
+        ),
+        "case_00003 (1)/imaging.nii.gz": "not in a folder case_NNNNN",
+    }
+
+
+def test_kits_twice_the_same_file_or_case_is_refused(tmp_path: Path) -> None:
+    kits(tmp_path, 3)
+    touch(tmp_path / "case_00003" / "imaging.nii")
+    with pytest.raises(
+        RecordError, match=r"case_00003: expected one imaging file, found .*nii and"
+    ):
+        find_kits19(tmp_path)
+    (tmp_path / "case_00003" / "imaging.nii").unlink()
+    kits(tmp_path / "data", 3)
+    with pytest.raises(RecordError, match="case case_00003: expected one CT file per case"):
+        find_kits19(tmp_path)

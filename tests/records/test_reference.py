@@ -1,5 +1,7 @@
 """Records of the reference protocol: one target, in the slices that hold it."""
 
+import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -38,13 +40,18 @@ def test_the_manifest_names_protocol_and_target(organ: Path, records: Path, tmp_
 
 
 def test_records_of_before_are_of_whole_volumes(records: Path, tmp_path: Path) -> None:
-    lines = (records / "manifest.json").read_text().splitlines()
-    kept = [line for line in lines if '"protocol"' not in line and '"target_labels"' not in line]
-    text = "\n".join(kept)
-    (tmp_path / "manifest.json").write_text(
-        text.replace('"schema_version": 1,', '"schema_version": 1')
-    )
-    assert Manifest.load(tmp_path) == Manifest.load(records)
+    facts = json.loads((records / "manifest.json").read_text())
+    for later in ("protocol", "target_labels", "ignored_label", "left_out"):
+        del facts[later]
+    for case in facts["cases"]:
+        for later in ("ignored", "voxels_per_label", "ignored_voxels"):
+            del case[later]
+    (tmp_path / "manifest.json").write_text(json.dumps(facts))
+    loaded, now = Manifest.load(tmp_path), Manifest.load(records)
+    cases = tuple(dataclasses.replace(case, voxels_per_label=()) for case in now.cases)
+    assert loaded == dataclasses.replace(now, cases=cases)
+    assert [count.voxels for count in loaded.label_counts("train")] == [None, None]
+    assert [count.cases for count in loaded.label_counts("train")] == [2, 2]
 
 
 def test_a_tumour_alone_can_be_the_target(cohort: Path, tmp_path: Path) -> None:

@@ -50,3 +50,11 @@ def test_wrong_folders_and_layouts_are_refused(cohort: Path, tmp_path: Path) -> 
 def test_real_cohorts(shared_data: Path, folder: str, name: str, cases: int, classes: int) -> None:
     source = find_source(shared_data / folder)
     assert (source.name, len(source.cases), len(source.label_names)) == (name, cases, classes)
+
+
+def test_a_folder_of_two_cohorts_is_refused(tmp_path: Path) -> None:
+    for name in ("lits/volume-1.nii", "case_00001/imaging.nii"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    with pytest.raises(RecordError, match=r"those of lits17 and of kits19\. Choose with `layout`"):
+        find_source(tmp_path)

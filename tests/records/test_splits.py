@@ -125,3 +125,20 @@ def test_the_training_needs_a_mask(plan: SplitPlan) -> None:
 def test_a_share_of_masks_out_of_range_is_refused(share: float) -> None:
     with pytest.raises(ValueError, match=rf"masks: expected a fraction in \(0, 1\].*{share}"):
         SplitPlan(masks=share)
+
+
+def test_a_case_that_is_listed_twice_is_refused() -> None:
+    listed = cases(4)
+    with pytest.raises(RecordError, match=r"split test: case .*2 is listed twice, as 2 and as 02"):
+        split_patients(listed, SplitPlan(test=["2", "02"]))
+
+
+def test_lists_of_the_source_fill_what_the_plan_leaves_open() -> None:
+    plan = SplitPlan().with_lists(["ct-1", "ct-2"], [])
+    assert (plan.validation, plan.test) == (["ct-1", "ct-2"], 0.2)
+    plan = SplitPlan(validation=0.5, test=["2"]).with_lists(["ct-1"], ["ct-3"])
+    assert (plan.validation, plan.test) == (0.5, ["2"])
+    # whom the plan names elsewhere, by id or number, the list does not take away
+    plan = SplitPlan(test=["1"], train=["ct-2"]).with_lists(["ct-1", "ct-2", "ct-3"])
+    assert plan.validation == ["ct-3"]
+    assert SplitPlan(validation=0).with_lists(["ct-1"]).validation == 0

@@ -1,5 +1,6 @@
 """CT without masks, from the folder to the batches."""
 
+import dataclasses
 import itertools
 import json
 import shutil
@@ -161,3 +162,30 @@ def test_a_mask_that_appears_is_taken(
     manifest = prepare(two_patients, tmp_path / "out", spec, split=split)
     assert manifest.case("4").mask_sha256 == before
     assert manifest.case("4").slices_with(2) == 2
+
+
+def test_masks_and_other_files_beside_the_ct_are_left_out(cohort: Path, tmp_path: Path) -> None:
+    for name in ("volume-30.nii.gz", "CT.NII", "segmentation-30.nii.gz", "ct_mask.nii", "a/b.nii"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    source = dataclasses.replace(find_source(cohort), left_out={str(tmp_path / "CT.NII"): "odd"})
+    added = add_unlabelled(source, tmp_path)
+    assert [case.case_id for case in added.cases[-2:]] == ["CT", "volume-30"]
+    assert {Path(name).name: reason for name, reason in added.left_out.items()} == {
+        "segmentation-30.nii.gz": "named like a mask",
+        "ct_mask.nii": "named like a mask",
+        "b.nii": "not a NIfTI file of the unlabelled CT",
+    }
+    for name in ("volume-30.nii.gz", "CT.NII"):
+        (tmp_path / name).unlink()
+    with pytest.raises(RecordError, match="nothing but masks"):
+        add_unlabelled(source, tmp_path)
+
+
+def test_a_scan_without_mask_of_a_held_out_patient_is_told(cohort: Path, tmp_path: Path) -> None:
+    source = find_source(cohort)
+    second = dataclasses.replace(source.cases[1], case_id="again", mask=None)
+    source = dataclasses.replace(source, cases=(*source.cases, second))
+    with pytest.warns(UserWarning, match=r"1 file is left out: 1 without mask, of a held-out pat"):
+        manifest = prepare(source, tmp_path / "out", PreprocessSpec(size=(8, 8)), split=SPLIT)
+    assert manifest.left_out == {"again": "without mask, of a held-out patient"}

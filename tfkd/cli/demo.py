@@ -26,6 +26,7 @@ from tfkd.report import Role
 SUMMARY = (
     "Go the whole way on made-up patients, or on your own: prepare, train, distil, export, report."
 )
+_SHARES: dict[str, Any] = {"validation": 0.1, "test": 0.2}  # where a cohort lists no cases
 EXAMPLE = "tfkd demo --out runs/lits --data data/lits17"
 
 
@@ -51,8 +52,12 @@ class Config(DependentDefaults):
         default=0.15,
     )
     method: MethodName = option("method of `tfkd.methods`, with its weights", default="tfkd")
-    validation: float = option("share of patients for validation", default=0.1)
-    test: float = option("share of patients for the test", default=0.2)
+    validation: float | None = option(
+        "share of patients for validation; when left out, the cases that dataset.json lists for "
+        "it, or 0.1 of the patients",
+        default=None,
+    )
+    test: float | None = option("share of patients for the test; likewise, or 0.2", default=None)
     validation_cases: tuple[str, ...] = option("validation patients by name", default=())
     test_cases: tuple[str, ...] = option("test patients by name", default=())
     min_agreement: float | None = option(
@@ -76,8 +81,16 @@ def run(config: Config) -> None:
         raise ConfigError(
             f"student_masks: expected a share above 0, up to 1, received {config.student_masks}."
         )
+    lists: dict[str, tuple[str, ...]] = {}
     if config.data is not None:
-        find_source(config.data)  # an error before anything is written
+        found = find_source(config.data)  # an error before anything is written
+        lists = {"validation": found.validation_cases, "test": found.test_cases}
+    shares = {
+        split: share
+        for split, share in _SHARES.items()
+        if getattr(config, split) is None and not lists.get(split)
+    }
+    config = dataclasses.replace(config, **shares)
     if (out / "records").exists():
         # A file that was not exported for lack of agreement may be tried again with less.
         check_same_settings(config, "demo", out, free=("out", "min_agreement"))

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tfkd.cli.progress import progress_bar
 
@@ -66,13 +66,15 @@ class WholeVolumeDice:
         manifest = self._manifest
         facts = [manifest.case(case.case_id) for case in self._cases]
         volumes = [(fact.case_id, fact.image_sha256, fact.mask_sha256) for fact in facts]
-        said = [
+        said: list[Any] = [
             volumes,
             manifest.protocol.name,
             manifest.label_names,
             manifest.target_labels,
             manifest.identity_affine,
         ]
+        if manifest.ignored_label is not None:
+            said.append({"ignored_label": manifest.ignored_label})
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
     def _read(self, case: "CaseFilesLike", identity_affine: str | None) -> "tuple[Volume, Volume]":

@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from tfkd.cli.columns import columns
 from tfkd.cli.config import DependentDefaults, config_path, option, write_config
 from tfkd.cli.progress import progress_bar
 from tfkd.cli.tensorflow_start import start_tensorflow
 from tfkd.volumes import PROTOCOLS, WHOLE_VOLUME
+
+if TYPE_CHECKING:
+    from tfkd.records import Manifest, Source
 
 SUMMARY = "Write CT volumes and masks as TFRecords of slices, split by patient."
 EXAMPLE = "tfkd prepare data/lits17 records/lits --size 256 256 --workers 4"
@@ -59,8 +63,12 @@ class Config(DependentDefaults):
         "HU window that is mapped to [-1, 1]; the source's preset when left out", default=None
     )
     context_slices: int = option("neighbouring slices on each side, as channels", default=0)
-    validation: float = option("share of patients for validation", default=0.2)
-    test: float = option("share of patients for the test", default=0.2)
+    validation: float | None = option(
+        "share of patients for validation; when left out, the cases that dataset.json lists for "
+        "it, or 0.2",
+        default=None,
+    )
+    test: float | None = option("share of patients for the test; likewise", default=None)
     validation_cases: tuple[str, ...] = option("validation patients by name", default=())
     test_cases: tuple[str, ...] = option("test patients by name", default=())
     masks: float = option(
@@ -124,8 +132,42 @@ def run(config: Config) -> None:
             progress=progress,
         )
     write_config(config, "prepare", config_path(config.out))
+    _tell_lists(source, manifest)
     patients = ", ".join(f"{len(ids)} {split}" for split, ids in manifest.splits.items())
     slices = sum(case.slices for case in manifest.cases)
     print(f"{config.out}: {slices} slices of {', '.join(manifest.label_names)}; cases: {patients}")
     if unlabelled := manifest.unlabelled_slices_of("train"):
         print(f"{unlabelled} of {manifest.slices_of('train')} training slices have no labels")
+    print(_label_table(manifest))
+
+
+def _tell_lists(source: "Source", manifest: "Manifest") -> None:
+    """Says what became of the validation and test cases that the source itself lists."""
+    for split, listed in (("validation", source.validation_cases), ("test", source.test_cases)):
+        if not listed:
+            continue
+        taken = set(listed) & set(manifest.splits[split])
+        if len(taken) == len(listed) == len(manifest.splits[split]):
+            print(f"{split}: what dataset.json lists under {split!r}, {len(listed)} case(s)")
+        else:
+            print(
+                f"{split}: {len(manifest.splits[split])} case(s), as the settings want; "
+                f"{len(taken)} of the {len(listed)} that dataset.json lists under {split!r}"
+            )
+
+
+def _label_table(manifest: "Manifest") -> str:
+    """How much of each label is in each split: cases that hold it, voxels and millilitres."""
+    splits = [split for split, ids in manifest.splits.items() if ids]
+    rows = [["label"], *([name] for name in manifest.label_names[1:])]
+    for split in splits:
+        masked = sum(case.mask is not None for case in manifest.cases_of(split))
+        rows[0] += [f"{split}: cases", "voxels", "mL"]
+        for row, count in zip(rows[1:], manifest.label_counts(split), strict=True):
+            row += [f"{count.cases}/{masked}", f"{count.voxels}", f"{count.volume_ml:.1f}"]
+    ignored = {s: [c.ignored_voxels for c in manifest.cases_of(s)] for s in splits}
+    if any(map(sum, ignored.values())):
+        rows.append(["(no label)"])
+        for voxels in ignored.values():
+            rows[-1] += [f"{sum(map(bool, voxels))}/{len(voxels)}", f"{sum(voxels)}", ""]
+    return columns(rows)

@@ -195,6 +195,8 @@ def records_identity(manifest: "Manifest") -> str:
         facts["protocol"] = manifest.protocol.name
     if manifest.target_labels:
         facts["target_labels"] = manifest.target_labels
+    if manifest.ignored_label is not None:
+        facts["ignored_label"] = manifest.ignored_label
     return digest(facts)
 
 

@@ -151,6 +151,10 @@ def _data(manifest: Any) -> str:
     if manifest.target_labels:
         merged = ", ".join(map(str, manifest.target_labels))
         facts.append(f"The labels {merged} of the source make the one target.")
+    if manifest.ignored_label is not None:
+        facts.append(
+            f"Voxels with the label {manifest.ignored_label} of the source belong to no class."
+        )
     facts.append(f"Protocol: {manifest.protocol.name}; {manifest.protocol.score}.")
     facts.append(
         "Scanners, sites, ages, sexes and who drew the masks: unknown to the records; see the "

@@ -3,14 +3,16 @@
 import dataclasses
 import re
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from tfkd.errors import RecordError
+from tfkd.records.names import check_case_names, check_label_names
 from tfkd.volumes import IGNORE_LABEL
 
-__all__ = ["CaseFiles", "Source", "Target", "natural_key", "select_case"]
+__all__ = ["CaseFiles", "Source", "Target", "natural_key", "select_case", "select_cases"]
 
 Target = Literal["organ", "tumour"]
 
@@ -29,6 +31,7 @@ class CaseFiles:
         patient_id: Name of the patient. Cases of one patient always share a split.
         target_labels: Labels of the mask that make one target, see `target_mask`; empty where each
             label is a class.
+        ignored_label: A label of the mask whose voxels belong to no class, beside `IGNORE_LABEL`.
     """
 
     case_id: str
@@ -36,6 +39,7 @@ class CaseFiles:
     mask: Path | None
     patient_id: str
     target_labels: tuple[int, ...] = ()
+    ignored_label: int | None = None
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,17 @@ class Source:
             where the affine is always to be believed.
         target_labels: Label values that make the one class to be found; empty where each label is a
             class. See `for_target`.
+        ignored_label: Value in the masks of voxels that belong to no class, beside `IGNORE_LABEL`:
+            nnU-Net's label ``ignore``. None where there is none.
+        validation_cases: Ids of the cases that the cohort itself wants for the validation; empty
+            where it says nothing. See `SplitPlan`.
+        test_cases: The same for the test.
+        left_out: Files of the cohort that are no case's, with the reason of each; paths below
+            `root`.
 
     Raises:
-        RecordError: If there is no case, a name twice, or a label that is called `IGNORE_LABEL`.
+        RecordError: If there is no case, a name twice, a name that no file can have, or a label
+            that is called `IGNORE_LABEL`.
     """
 
     name: str
@@ -64,6 +76,10 @@ class Source:
     window_hu: tuple[float, float]
     identity_affine: str | None = None
     target_labels: tuple[int, ...] = ()
+    ignored_label: int | None = None
+    validation_cases: tuple[str, ...] = ()
+    test_cases: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -100,10 +116,17 @@ class Source:
                 f"case {twice}: expected one CT file per case, found {count}: "
                 f"{', '.join(files)}. Remove all but one."
             )
+        check_case_names([case.case_id for case in self.cases], self.root)
+        check_label_names(self.label_names, self.root)
         if len(self.label_names) > IGNORE_LABEL:
             raise RecordError(
                 f"{self.root}: expected at most {IGNORE_LABEL} labels, background included, since "
                 f"{IGNORE_LABEL} in a mask stands for no label. Received {len(self.label_names)}."
+            )
+        if self.ignored_label is not None and self.ignored_label < len(self.label_names):
+            raise RecordError(
+                f"{self.root}: the ignored label {self.ignored_label} is that of a class, "
+                f"{self.label_names[self.ignored_label]}. Expected a value without a name."
             )
 
 
@@ -144,3 +167,26 @@ def select_case(wanted: str | int, case_ids: tuple[str, ...]) -> str:
             f"case {name!r} is ambiguous: it may mean {', '.join(found)}. Give the full case id."
         )
     raise RecordError(f"case {name!r} does not exist. Expected one of: {known}.")
+
+
+def select_cases(wanted: Sequence[str | int], case_ids: tuple[str, ...], where: str) -> list[str]:
+    """Finds the cases of a list, see `select_case`.
+
+    Args:
+        wanted: Case ids or numbers.
+        case_ids: The ids to choose from.
+        where: What the list is for, for messages.
+
+    Raises:
+        RecordError: As `select_case`, or if a case is listed twice.
+    """
+    found: dict[str, str | int] = {}
+    for one in wanted:
+        case_id = select_case(one, case_ids)
+        if case_id in found:
+            raise RecordError(
+                f"{where}: case {case_id} is listed twice, as {found[case_id]} and as {one}. "
+                f"Expected each case once; was another one meant?"
+            )
+        found[case_id] = one
+    return list(found)

@@ -5,12 +5,14 @@ import hashlib
 import itertools
 import json
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from tfkd.errors import RecordError
+from tfkd.failures import working_on
 from tfkd.records.case_files import CaseFiles, Source
 from tfkd.records.encoding import encode_slice
 from tfkd.records.manifest import SCHEMA_VERSION, CaseRecord
@@ -27,7 +29,7 @@ from tfkd.volumes import (
     target_mask,
 )
 
-__all__ = ["case_record_path", "hide_accelerators", "write_case"]
+__all__ = ["case_record_path", "hide_accelerators", "write_case", "write_case_apart"]
 
 
 def hide_accelerators() -> None:
@@ -38,6 +40,20 @@ def hide_accelerators() -> None:
 def case_record_path(folder: Path, case_id: str) -> Path:
     """Where the TFRecord file of a case lies among the unfinished work."""
     return folder / f"{case_id}.tfrecord"
+
+
+def write_case_apart(
+    source: Source, case: CaseFiles, spec: PreprocessSpec, folder: Path
+) -> tuple[CaseRecord, list[str]]:
+    """`write_case` in a process of its own, which has nobody to show its warnings to.
+
+    Returns:
+        The case's entry, and the texts of the warnings.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        record = write_case(source, case, spec, folder)
+    return record, [str(one.message) for one in caught if one.category is UserWarning]
 
 
 def write_case(source: Source, case: CaseFiles, spec: PreprocessSpec, folder: Path) -> CaseRecord:
@@ -56,6 +72,12 @@ def write_case(source: Source, case: CaseFiles, spec: PreprocessSpec, folder: Pa
         GeometryError: If a file cannot be read, or CT and mask differ in shape or position.
         RecordError: If the mask holds a value that has no name.
     """
+    # What nobody expected, in a worker process too, still says which case and file it is about.
+    with working_on(case.case_id, case.image):
+        return _write_case(source, case, spec, folder)
+
+
+def _write_case(source: Source, case: CaseFiles, spec: PreprocessSpec, folder: Path) -> CaseRecord:
     facts_path = folder / f"{case.case_id}.json"
     key = _fingerprint(source, case, spec)
     finished = _read_finished(facts_path, key)
@@ -75,6 +97,13 @@ def write_case(source: Source, case: CaseFiles, spec: PreprocessSpec, folder: Pa
             labels_per_slice.append(_labels(example.mask))
             ignored |= example.mask is None or bool((example.mask == IGNORE_LABEL).any())
     record = _describe(source, case, image, labels_per_slice, ignored)
+    if mask is not None:
+        counts = _count(mask.array)
+        record = dataclasses.replace(
+            record,
+            voxels_per_label=tuple(counts[: len(source.class_names)].tolist()),
+            ignored_voxels=int(counts[IGNORE_LABEL]),
+        )
     with atomic_path(facts_path) as path:
         facts = {"key": key, "record": dataclasses.asdict(record)}
         path.write_text(json.dumps(facts), encoding="utf-8")
@@ -90,6 +119,7 @@ def _fingerprint(source: Source, case: CaseFiles, spec: PreprocessSpec) -> str:
     ]
     facts = [SCHEMA_VERSION, case.patient_id, files, spec.to_dict()]
     facts += [source.label_names, source.identity_affine, *source.target_labels]
+    facts += [{"ignored_label": source.ignored_label}]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
@@ -116,17 +146,30 @@ def _read_pair(source: Source, case: CaseFiles) -> tuple[Volume, Volume | None]:
     image = read_volume(case.image, kind="ct", case_id=case.case_id, identity_affine=axes)
     if case.mask is None:
         return image, None
-    mask = read_volume(case.mask, kind="mask", case_id=case.case_id, identity_affine=axes)
+    with working_on(path=case.mask):
+        mask = read_volume(case.mask, kind="mask", case_id=case.case_id, identity_affine=axes)
     check_same_geometry(image, mask, case.image, case.mask)
-    known = [*range(len(source.label_names)), IGNORE_LABEL]
-    extra = [int(value) for value in np.unique(mask.array) if value not in known]
+    known = [*range(len(source.label_names)), source.ignored_label, IGNORE_LABEL]
+    extra = [value for value in np.flatnonzero(_count(mask.array)).tolist() if value not in known]
     if extra:
         names = ", ".join(f"{value} {name}" for value, name in enumerate(source.label_names))
         raise RecordError(
-            f"case {case.case_id}: {case.mask} holds the label value(s) {extra}. "
-            f"Expected only {names}, and {IGNORE_LABEL} for pixels without label."
+            f"case {case.case_id}: {case.mask} holds the label value(s) {_shortened(extra)}. "
+            f"Expected only {names}, and {IGNORE_LABEL} for pixels without label. Correct the "
+            f"mask, or the list of labels."
         )
-    return image, mask.with_array(target_mask(mask.array, source.target_labels))
+    labels = target_mask(mask.array, source.target_labels, source.ignored_label)
+    return image, mask.with_array(labels)
+
+
+def _count(labels: np.ndarray) -> np.ndarray:
+    """Voxels of each value, (256,); slice by slice, as counting takes eight bytes a voxel."""
+    return sum((np.bincount(s.ravel(), minlength=256) for s in labels), np.zeros(256, np.int64))
+
+
+def _shortened(values: list[int]) -> str:
+    """Such as ``[7, 9]``, or the first of very many."""
+    return str(values) if len(values) <= 8 else f"[{', '.join(map(str, values[:8]))}, ...]"
 
 
 def _describe(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tfkd.errors import RecordError
 from tfkd.records.case_files import CaseFiles, Source, natural_key
+from tfkd.records.left_out import loose_images, name_in
 
 __all__ = ["find_kits19", "find_lits17", "looks_like_kits19", "looks_like_lits17"]
 
@@ -18,8 +19,11 @@ LITS17_IDENTITY_AFFINE = "LAS"
 # KiTS19 publishes labels for cases 0-209 only; 210-299 are its unlabelled test set.
 KITS19_LABELLED_CASES = 210
 
-_LITS17_FILE = re.compile(r"(volume|segmentation)-(\d+)\.nii(\.gz)?")
-_KITS19_CASE = re.compile(r"case_(\d{5})")
+# Some archives and file systems make upper case of the names.
+_LITS17_FILE = re.compile(r"(volume|segmentation)-(\d+)\.nii(\.gz)?", re.IGNORECASE)
+_LITS17_TEST_FILE = re.compile(r"test-volume-\d+\.nii(\.gz)?", re.IGNORECASE)
+_KITS19_CASE = re.compile(r"case_(\d{5})", re.IGNORECASE)
+_KITS19_FILE = re.compile(r"(imaging|segmentation)\.nii(\.gz)?", re.IGNORECASE)
 
 
 def _lits17_files(root: Path) -> dict[str, dict[str, list[Path]]]:
@@ -28,11 +32,11 @@ def _lits17_files(root: Path) -> dict[str, dict[str, list[Path]]]:
     The challenge distributes "Training Batch 1" and "2"; mirrors put images and masks in folders.
     """
     found: dict[str, dict[str, list[Path]]] = {}
-    for path in sorted([*root.glob("*.nii*"), *root.glob("*/*.nii*")]):
+    for path in sorted([*root.glob("[!.]*"), *root.glob("[!.]*/[!.]*")]):
         match = _LITS17_FILE.fullmatch(path.name)
-        if match:
+        if match and path.is_file():
             kinds = found.setdefault(match.group(2), {"volume": [], "segmentation": []})
-            kinds[match.group(1)].append(path)
+            kinds[match.group(1).lower()].append(path)
     return found
 
 
@@ -49,7 +53,8 @@ def find_lits17(root: Path, keep_unlabelled: bool = False) -> Source:
         keep_unlabelled: Whether a volume without mask is a case without mask, not an error.
 
     Returns:
-        The source, its cases in the order of their numbers.
+        The source, its cases in the order of their numbers. Files of other names, such as those of
+        the challenge's test set, are in its `left_out`.
 
     Raises:
         RecordError: If a volume lacks its mask or a mask its volume, if a number occurs twice,
@@ -76,16 +81,27 @@ def find_lits17(root: Path, keep_unlabelled: bool = False) -> Source:
         label_names=("background", "liver", "tumour"),
         window_hu=LITS17_WINDOW_HU,
         identity_affine=LITS17_IDENTITY_AFFINE,
+        left_out=_lits17_left_out(root, cases),
     )
 
 
+def _lits17_left_out(root: Path, cases: list[CaseFiles]) -> dict[str, str]:
+    found = {}
+    for path in loose_images(root, _files_of(cases)):
+        if _LITS17_TEST_FILE.fullmatch(path.name):
+            reason = "of the challenge's test set, without masks, see --unlabelled"
+        elif _LITS17_FILE.fullmatch(path.name):
+            reason = "more than one folder below"
+        else:
+            reason = "not named volume-N.nii.gz or segmentation-N.nii.gz"
+        found[name_in(root, path)] = reason
+    return found
+
+
 def _kits19_folders(root: Path) -> list[Path]:
-    """The ``case_NNNNN`` folders in `root` itself or in its ``data`` folder."""
-    for folder in (root, root / "data"):
-        found = [p for p in folder.glob("case_*") if p.is_dir() and _KITS19_CASE.fullmatch(p.name)]
-        if found:
-            return sorted(found)
-    return []
+    """The ``case_NNNNN`` folders in `root` itself and in its ``data`` folder."""
+    found = [*root.glob("[!.]*"), *(root / "data").glob("[!.]*")]
+    return sorted(p for p in found if _KITS19_CASE.fullmatch(p.name) and p.is_dir())
 
 
 def looks_like_kits19(root: Path) -> bool:
@@ -101,31 +117,61 @@ def find_kits19(root: Path, keep_unlabelled: bool = False) -> Source:
         keep_unlabelled: Whether a CT without mask is a case without mask.
 
     Returns:
-        The source. Cases from 210 on without a mask are the challenge's test set, and left out
-        unless cases without mask are kept.
+        The source. Cases from 210 on without a mask are the challenge's test set, and in its
+        `left_out` unless cases without mask are kept; so are image files beside the cases.
 
     Raises:
-        RecordError: If a CT or a mask is missing, or if there is nothing.
+        RecordError: If a CT or a mask is missing or there twice, or if there is nothing.
     """
     cases = []
-    for folder in _kits19_folders(root):
-        image, mask = (_either_suffix(folder / f"{k}.nii.gz") for k in ("imaging", "segmentation"))
-        number = int(folder.name.removeprefix("case_"))
-        unlabelled = image.exists() and not mask.exists()
-        if unlabelled and number >= KITS19_LABELLED_CASES and not keep_unlabelled:
+    left_out = {}
+    folders = _kits19_folders(root)
+    for folder in folders:
+        files = _kits19_files(folder)
+        image, mask = files["imaging"], files["segmentation"]
+        number = int(folder.name[-5:])
+        if image and not mask and number >= KITS19_LABELLED_CASES and not keep_unlabelled:
+            left_out[name_in(root, image)] = (
+                "of the challenge's test set, without a mask, see --missing-masks keep"
+            )
             continue
-        for path, what in ((image, "the CT"), (mask, "the mask")):
-            if not path.exists() and not (unlabelled and keep_unlabelled):
-                raise missing_file(folder.name, what, path)
-        kept = None if unlabelled else mask
-        cases.append(CaseFiles(folder.name, image, kept, folder.name))
+        if image is None:
+            raise missing_file(folder.name, "the CT", folder / "imaging.nii.gz")
+        if mask is None and not keep_unlabelled:
+            raise missing_file(folder.name, "the mask", folder / "segmentation.nii.gz")
+        cases.append(CaseFiles(folder.name, image, mask, folder.name))
+    # Further files of a case, such as KiTS21's masks by several raters, are nobody's CT.
+    for path in loose_images(root, _files_of(cases), depth=3, unseen=folders):
+        left_out[name_in(root, path)] = "not in a folder case_NNNNN"
     return Source(
         name="kits19",
         root=root,
         cases=_some(cases, root, "data/case_00000/imaging.nii.gz and segmentation.nii.gz"),
         label_names=("background", "kidney", "tumour"),
         window_hu=KITS19_WINDOW_HU,
+        left_out=left_out,
     )
+
+
+def _kits19_files(folder: Path) -> dict[str, Path | None]:
+    """CT and mask of a case; None for one that is not there."""
+    found: dict[str, Path | None] = {"imaging": None, "segmentation": None}
+    for path in sorted(folder.iterdir()):
+        match = _KITS19_FILE.fullmatch(path.name)
+        if not match or not path.is_file():
+            continue
+        kind = match.group(1).lower()
+        if (other := found[kind]) is not None:
+            raise RecordError(
+                f"case {folder.name}: expected one {kind} file, found {other} and {path}. Remove "
+                f"one of them."
+            )
+        found[kind] = path
+    return found
+
+
+def _files_of(cases: Iterable[CaseFiles]) -> list[Path]:
+    return [path for case in cases for path in (case.image, case.mask) if path is not None]
 
 
 def missing_file(case_id: str, what: str, path: Path) -> RecordError:
@@ -135,12 +181,6 @@ def missing_file(case_id: str, what: str, path: Path) -> RecordError:
         f"case {case_id}: {what} is missing, expected at {path}. "
         f"Add the file, or move the case out of the folder{keep}."
     )
-
-
-def _either_suffix(path: Path) -> Path:
-    """`path` (.nii.gz), or the same name with .nii where only that exists."""
-    plain = path.with_suffix("")
-    return plain if plain.exists() and not path.exists() else path
 
 
 def _some(cases: Iterable[CaseFiles], root: Path, expected: str) -> tuple[CaseFiles, ...]:

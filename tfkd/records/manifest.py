@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tfkd.errors import RecordError
 from tfkd.records.case_files import CaseFiles, select_case
+from tfkd.records.label_counts import LabelCount, count_label
 from tfkd.records.sampling import UNLABELLED
 from tfkd.records.splits import SPLITS, check_no_leakage
 from tfkd.volumes import (
@@ -42,6 +43,9 @@ class CaseRecord:
             ``((12, ()), (30, (1,)))`` is 12 empty slices, then 30 with label 1. `UNLABELLED`
             stands for slices of which no pixel has a label, such as all of a case without mask.
         ignored: Whether a pixel of the fitted slices has no label (`IGNORE_LABEL`).
+        voxels_per_label: Voxels of each class in the mask itself, background first; empty for a
+            case without mask, and in records of earlier versions.
+        ignored_voxels: Voxels of the mask that have no label.
     """
 
     case_id: str
@@ -54,6 +58,8 @@ class CaseRecord:
     spacing_mm: tuple[float, float, float]
     presence_runs: tuple[tuple[int, tuple[int, ...]], ...]
     ignored: bool = False
+    voxels_per_label: tuple[int, ...] = ()
+    ignored_voxels: int = 0
 
     @property
     def slices(self) -> int:
@@ -87,6 +93,7 @@ class CaseRecord:
                 "shape": tuple(facts["shape"]),
                 "spacing_mm": tuple(facts["spacing_mm"]),
                 "presence_runs": runs,
+                "voxels_per_label": tuple(facts.get("voxels_per_label", ())),
             }
         )
 
@@ -130,6 +137,9 @@ class Manifest:
         protocol: How to train on the records and how to score; kept by its name.
         target_labels: Label values of the source's masks that make the class 1 of the records;
             empty where each label is a class.
+        ignored_label: Value in the source's masks of voxels that belong to no class, beside
+            `IGNORE_LABEL`; the records hold `IGNORE_LABEL` there. None where there is none.
+        left_out: What of the source was not prepared, files or cases, with the reason of each.
     """
 
     name: str
@@ -144,6 +154,8 @@ class Manifest:
     schema_version: int = SCHEMA_VERSION
     protocol: Protocol = WHOLE_VOLUME
     target_labels: tuple[int, ...] = ()
+    ignored_label: int | None = None
+    left_out: dict[str, str] = field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:
@@ -225,6 +237,29 @@ class Manifest:
             if label > 0
         }
 
+    def label_counts(self, split: str) -> tuple[LabelCount, ...]:
+        """How much of each label, background left out, is in the masks of a split.
+
+        Args:
+            split: ``"train"``, ``"validation"`` or ``"test"``.
+
+        Returns:
+            One count per foreground label, in the order of their values; of zeros for an empty
+            split.
+
+        Raises:
+            RecordError: If the split is unknown.
+        """
+        if split not in SPLITS:
+            raise RecordError(f"split: expected one of {', '.join(SPLITS)}, received {split!r}.")
+        ids = set(self.splits[split])
+        cases = [case for case in self.cases if case.case_id in ids]
+        return tuple(
+            count_label(label, name, cases)
+            for label, name in enumerate(self.label_names)
+            if label > 0
+        )
+
     def case_files(
         self, split: str, source_root: str | Path | None = None, *, verify: bool = False
     ) -> list[CaseFiles]:
@@ -260,7 +295,8 @@ class Manifest:
                         f"case {case.case_id}: {path} is no longer the file that the records "
                         f"were made from (its SHA-256 differs). Prepare the records again."
                     )
-            files.append(CaseFiles(case.case_id, image, mask, case.patient_id, self.target_labels))
+            how = (self.target_labels, self.ignored_label)
+            files.append(CaseFiles(case.case_id, image, mask, case.patient_id, *how))
         return files
 
     def save(self, folder: str | Path) -> None:

@@ -5,7 +5,7 @@ import random
 from collections.abc import Sequence
 
 from tfkd.errors import RecordError
-from tfkd.records.case_files import CaseFiles, select_case
+from tfkd.records.case_files import CaseFiles, select_cases
 from tfkd.records.splits import SplitPlan
 
 __all__ = ["keep_masks"]
@@ -47,7 +47,7 @@ def _listed_patients(
     masked: dict[str, str],
 ) -> set[str]:
     """Patients of the cases whose masks are wanted; `masked` are the training's cases with one."""
-    ids = [select_case(one, tuple(case.case_id for case in cases)) for one in listed]
+    ids = select_cases(listed, tuple(case.case_id for case in cases), "masks")
     if not ids:
         raise RecordError("masks: expected at least one training case, received none.")
     for case_id in ids:

@@ -4,7 +4,8 @@ import dataclasses
 import multiprocessing
 import os
 import shutil
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Container
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -12,7 +13,14 @@ from pathlib import Path
 from tfkd._version import __version__
 from tfkd.errors import RecordError
 from tfkd.records.case_files import CaseFiles, Source
-from tfkd.records.case_writer import case_record_path, hide_accelerators, write_case
+from tfkd.records.case_writer import (
+    case_record_path,
+    hide_accelerators,
+    write_case,
+    write_case_apart,
+)
+from tfkd.records.cohort_checks import check_labels_held
+from tfkd.records.left_out import told_left_out
 from tfkd.records.manifest import MANIFEST_NAME, CaseRecord, Manifest, Shard
 from tfkd.records.mask_choice import keep_masks
 from tfkd.records.shards import write_shards, write_tfds_metadata
@@ -49,8 +57,9 @@ def prepare(
         out: The folder to make; it must not exist, or be empty.
         spec: The preprocessing; None for that of the protocol with the source's HU window.
         layout: How to read a folder, see `find_source`.
-        split: Which patients go where, and whose masks are used; None for 60 / 20 / 20 % with
-            seed 0 and all masks.
+        split: Which patients go where, and whose masks are used; None for all masks and the
+            source's own lists of validation and test cases, or 60 / 20 / 20 % with seed 0 where it
+            has none.
         workers: Number of processes. With more than one, a script must guard its entry point by
             ``if __name__ == "__main__"``.
         shard_mb: Size in MB that a shard should have at most.
@@ -63,8 +72,13 @@ def prepare(
 
     Raises:
         RecordError: If the source, the split or the protocol is not as expected, a mask holds an
-            unknown label, or `out` is not empty. Then `out` is as it was.
+            unknown label, no mask holds a class while some hold `IGNORE_LABEL` (0/255 masks), or
+            `out` is not empty. Then `out` is as it was.
         GeometryError: If a volume cannot be read or CT and mask do not fit; names case and file.
+
+    Warns:
+        UserWarning: If files or cases of the source are left out, or if a class is in no mask of
+            the cohort, of the training or of a case's records.
 
     Example:
         >>> manifest = prepare("data/lits17", "records/lits17")  # doctest: +SKIP
@@ -89,11 +103,17 @@ def prepare(
         fit=protocol.fit,
         field_size=protocol.field_size,
     )
-    split = split or SplitPlan()
+    split = (split or SplitPlan()).with_lists(source.validation_cases, source.test_cases)
     splits = split_patients(source.cases, split)
     cases = keep_masks(source.cases, splits["train"], split)
-    source = _narrowed(dataclasses.replace(source, cases=cases), splits)
+    unused = _without_split(source, split, splits)
+    # Whom an explicit list of training cases leaves out, its writer knows.
+    to_tell = dict(source.left_out) | (unused if split.train is None else {})
+    source = dataclasses.replace(source, cases=cases, left_out={**source.left_out, **unused})
+    source = _narrowed(source, unused)
     _check_free(out)
+    if to_tell:
+        warnings.warn(f"{source.root}: {told_left_out(to_tell)}.", UserWarning, stacklevel=2)
     partial = out.with_name(f"{out.name}.partial")
     _check_own(partial)
     cases_folder = partial / "cases"
@@ -104,6 +124,7 @@ def prepare(
         # After a failure, finished cases are kept for the next try; an empty folder helps nobody.
         if not any(cases_folder.glob("*")):
             shutil.rmtree(partial, ignore_errors=True)
+    check_labels_held(source, records, splits["train"])
     return _finish(source, spec, splits, records, partial, out, shard_mb, protocol)
 
 
@@ -113,9 +134,17 @@ def _protocol_named(name: str) -> Protocol:
     return PROTOCOLS[name]
 
 
-def _narrowed(source: Source, splits: dict[str, tuple[str, ...]]) -> Source:
-    """The source with the cases of the splits only, and absolute paths."""
+def _without_split(
+    source: Source, plan: SplitPlan, splits: dict[str, tuple[str, ...]]
+) -> dict[str, str]:
+    """Reason of each case that is in no split."""
     wanted = {case_id for ids in splits.values() for case_id in ids}
+    reason = "in no split" if plan.train is not None else "without mask, of a held-out patient"
+    return {case.case_id: reason for case in source.cases if case.case_id not in wanted}
+
+
+def _narrowed(source: Source, unused: Container[str]) -> Source:
+    """The source without some cases, and with absolute paths."""
     cases = tuple(
         dataclasses.replace(
             case,
@@ -123,7 +152,7 @@ def _narrowed(source: Source, splits: dict[str, tuple[str, ...]]) -> Source:
             mask=case.mask.absolute() if case.mask else None,
         )
         for case in source.cases
-        if case.case_id in wanted
+        if case.case_id not in unused
     )
     return dataclasses.replace(source, root=source.root.absolute(), cases=cases)
 
@@ -180,12 +209,13 @@ def _write_cases(
     )
     try:
         futures = {
-            pool.submit(write_case, source, case, spec, folder): case for case in source.cases
+            pool.submit(write_case_apart, source, case, spec, folder): case for case in source.cases
         }
         for future in as_completed(futures):
-            future.result()
+            for text in future.result()[1]:
+                warnings.warn(text, UserWarning, stacklevel=3)
             report(futures[future])
-        return [future.result() for future in futures]
+        return [future.result()[0] for future in futures]
     except BrokenProcessPool as error:
         raise RecordError(
             f"{folder}: a worker process died. Expected {workers} workers to have memory enough, "
@@ -229,6 +259,8 @@ def _finish(
         tfkd_version=__version__,
         protocol=protocol,
         target_labels=source.target_labels,
+        ignored_label=source.ignored_label,
+        left_out=dict(source.left_out),
     )
     manifest.check()
     write_tfds_metadata(finished, manifest)

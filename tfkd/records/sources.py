@@ -35,12 +35,13 @@ def find_source(
             elsewhere, as in nnU-Net's ``imagesTs``, see `add_unlabelled`.
 
     Returns:
-        The source with its cases in natural order.
+        The source with its cases in natural order. Files of images that lie there and are of no
+        case are in its `left_out`, each with a reason.
 
     Raises:
-        RecordError: If the folder is missing or empty, the layout or `missing_masks` unknown or
-            the layout not recognised, or if a case lacks its CT or mask (the case and the expected
-            file are named).
+        RecordError: If the folder is missing or empty, the layout or `missing_masks` unknown, the
+            layout not recognised or two of them found, or if a case lacks its CT or mask (the case
+            and the expected file are named).
 
     Example:
         >>> source = find_source("data/lits17")  # doctest: +SKIP
@@ -62,9 +63,14 @@ def find_source(
         raise RecordError(f"{root}: expected a folder with labelled CT, but it is empty.")
     if layout != "auto":
         return _FINDERS[layout][1](root, keep)
-    for looks_right, find in _FINDERS.values():
-        if looks_right(root):
-            return find(root, keep)
+    fitting = [name for name, (looks_right, _) in _FINDERS.items() if looks_right(root)]
+    if len(fitting) > 1 and fitting[0] != "nnunet":  # a dataset.json says which files count
+        raise RecordError(
+            f"{root}: expected the cases of one cohort, found those of {' and of '.join(fitting)}. "
+            f"Choose with `layout` (--layout), or give one of the folders in it."
+        )
+    if fitting:
+        return _FINDERS[fitting[0]][1](root, keep)
     raise RecordError(
         f"{root}: its layout is not recognised. Expected volume-N.nii.gz and "
         f"segmentation-N.nii.gz (lits17), case_00000/imaging.nii.gz (kits19), or a dataset.json "

@@ -1,15 +1,18 @@
 """Splits by patient: no patient is ever in two of them."""
 
+import dataclasses
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tfkd.errors import RecordError
-from tfkd.records.case_files import CaseFiles, select_case
+from tfkd.records.case_files import CaseFiles, select_case, select_cases
 
 __all__ = ["SPLITS", "SplitPlan", "check_no_leakage", "split_patients"]
 
 SPLITS = ("train", "validation", "test")
+_DEFAULT_FRACTION = 0.2
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,9 @@ class SplitPlan:
     """Which patients go where.
 
     Args:
-        validation: Fraction of all patients in [0, 1), drawn with the seed; or the case ids.
+        validation: Fraction of all patients in [0, 1), drawn with the seed; or the case ids; or
+            None for those that the source itself lists (`Source.validation_cases`), and a fraction
+            of 0.2 where it lists none.
         test: The same for the test split. Fractions are drawn from patients not listed elsewhere.
         train: The training case ids, or None for everyone who is left. Patients who are in no
             split are not prepared.
@@ -38,11 +43,34 @@ class SplitPlan:
         ValueError: If a fraction is out of range.
     """
 
-    validation: float | Sequence[str | int] = 0.2
-    test: float | Sequence[str | int] = 0.2
+    validation: float | Sequence[str | int] | None = None
+    test: float | Sequence[str | int] | None = None
     train: Sequence[str | int] | None = None
     seed: int = 0
     masks: float | Sequence[str | int] = 1.0
+
+    def with_lists(self, validation: Sequence[str] = (), test: Sequence[str] = ()) -> "SplitPlan":
+        """The plan with a source's own lists, or else fractions, where this one says nothing.
+
+        A case that this plan puts elsewhere by name is not taken from a source's list.
+
+        Args:
+            validation: Case ids that the source wants for the validation.
+            test: The same for the test.
+        """
+        lists = {"validation": validation, "test": test}
+        named = {
+            str(one).strip()
+            for name in SPLITS
+            if not isinstance(given := getattr(self, name), int | float | None)
+            for one in given
+        }
+        filled: dict[str, Any] = {}
+        for name, listed in lists.items():
+            if getattr(self, name) is None:
+                free = [case_id for case_id in listed if not _is_named(case_id, named)]
+                filled[name] = free or _DEFAULT_FRACTION
+        return dataclasses.replace(self, **filled)
 
     def __post_init__(self) -> None:
         for name in ("validation", "test"):
@@ -84,7 +112,7 @@ def split_patients(
             or test case has no mask, or if there are too few patients with masks for one in every
             wanted split.
     """
-    plan = plan or SplitPlan()
+    plan = (plan or SplitPlan()).with_lists()
     ids = tuple(case.case_id for case in cases)
     patient_of = {case.case_id: case.patient_id for case in cases}
     unlabelled = {case.case_id for case in cases if case.mask is None}
@@ -93,7 +121,7 @@ def split_patients(
     for name in SPLITS:
         wanted = getattr(plan, name)
         if wanted is not None and not isinstance(wanted, int | float):
-            listed = [select_case(one, ids) for one in wanted]
+            listed = select_cases(wanted, ids, f"split {name}")
             _check_masks(name, unlabelled.intersection(listed))
             chosen[name] = {patient_of[case_id] for case_id in listed}
     _check_disjoint(chosen)
@@ -121,6 +149,17 @@ def split_patients(
         )
         for name in SPLITS
     }
+
+
+def _is_named(case_id: str, named: set[str]) -> bool:
+    """Whether one of the names, each an id or a number, means the case."""
+    for name in named:
+        try:
+            select_case(name, (case_id,))
+        except RecordError:
+            continue
+        return True
+    return False
 
 
 def _check_masks(split: str, unlabelled: set[str]) -> None:

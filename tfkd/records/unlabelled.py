@@ -1,13 +1,22 @@
 """CT without masks, from a folder of its own, for a cohort to be distilled on."""
 
 import dataclasses
+import os
+import re
 from pathlib import Path
 
 from tfkd.errors import RecordError
 from tfkd.records.case_files import CaseFiles, Source, natural_key
+from tfkd.records.left_out import loose_images, name_in
 
 __all__ = ["add_unlabelled"]
 
+_NIFTI = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
+# Names by which masks go that lie among the CT, such as those of LiTS17 and of `tfkd predict`.
+_OF_A_MASK = re.compile(
+    r"^(segmentation|label|mask)s?([-_ .]|\d|$)|[-_ .](segmentation|seg|label|mask)s?$",
+    re.IGNORECASE,
+)
 _CHANNEL = "_0000"  # nnU-Net's suffix of the first, and here the only, image channel
 
 
@@ -21,13 +30,15 @@ def add_unlabelled(source: Source, folder: str | Path) -> Source:
         source: The cohort, whose identity affine holds for these files as well.
         folder: Folder of NIfTI files (.nii, .nii.gz), such as nnU-Net's ``imagesTs``; folders in
             it are not looked into. A case is named after its file, without nnU-Net's ``_0000``.
+            Files that are named like masks (``segmentation-3.nii.gz``) are no cases.
 
     Returns:
-        The cohort with the cases, which come last.
+        The cohort with the cases, which come last. Other files of images in the folder are in its
+        `left_out`.
 
     Raises:
-        RecordError: If the folder is missing or holds no NIfTI file, or if a name is that of a
-            case of the cohort.
+        RecordError: If the folder is missing or holds no NIfTI file of a CT, or if a name is that
+            of a case of the cohort.
 
     Example:
         >>> source = find_source("Dataset901_AbdomenCT")  # doctest: +SKIP
@@ -35,16 +46,31 @@ def add_unlabelled(source: Source, folder: str | Path) -> Source:
         >>> prepare(source, "records/abdomen")  # doctest: +SKIP
     """
     folder = Path(folder)
-    found = folder.glob("[!.]*")
-    images = [path for path in found if path.name.endswith((".nii", ".nii.gz"))]
+    found = sorted(path for path in folder.glob("[!.]*") if _NIFTI.search(path.name))
+    images = [path for path in found if path.is_file() and not _OF_A_MASK.search(_stem(path))]
     if not images:
-        reason = "no NIfTI file in it" if folder.is_dir() else "no such folder"
+        reason = "nothing but masks" if found else "no NIfTI file in it"
+        reason = reason if folder.is_dir() else "no such folder"
         raise RecordError(f"{folder}: expected a folder of CT without masks, found {reason}.")
     cases = [CaseFiles(_name(path), path, None, _name(path)) for path in images]
     cases.sort(key=lambda case: natural_key(case.case_id))
-    return dataclasses.replace(source, cases=(*source.cases, *cases))
+    used = {os.path.abspath(path) for path in images}
+    left_out = {
+        name: reason
+        for name, reason in source.left_out.items()
+        if os.path.abspath(source.root / name) not in used
+    }
+    of_cases = [path for c in source.cases for path in (c.image, c.mask) if path is not None]
+    for path in loose_images(folder, [*images, *of_cases]):
+        among = path.parent == folder and _NIFTI.search(path.name)
+        reason = "named like a mask" if among else "not a NIfTI file of the unlabelled CT"
+        left_out.setdefault(name_in(source.root, path), reason)
+    return dataclasses.replace(source, cases=(*source.cases, *cases), left_out=left_out)
 
 
 def _name(path: Path) -> str:
-    stem = path.name.removesuffix(".gz").removesuffix(".nii")
-    return stem.removesuffix(_CHANNEL)
+    return _stem(path).removesuffix(_CHANNEL)
+
+
+def _stem(path: Path) -> str:
+    return _NIFTI.sub("", path.name)

@@ -70,12 +70,14 @@ class CasePaths:
         image: the CT, NIfTI.
         mask: the true mask, NIfTI, or None.
         target_labels: labels of the mask that make one target; empty where each label is a class.
+        ignored_label: a label of the mask whose voxels belong to no class, beside `IGNORE_LABEL`.
     """
 
     case_id: str
     image: Path
     mask: Path | None
     target_labels: tuple[int, ...] = ()
+    ignored_label: int | None = None
 
 
 def read_case(case: CaseFilesLike, identity_affine: str | None = None) -> tuple[Volume, Volume]:
@@ -86,7 +88,8 @@ def read_case(case: CaseFilesLike, identity_affine: str | None = None) -> tuple[
         identity_affine: as in `read_volume`.
 
     Returns:
-        CT (int16 HU) and true mask (uint8 labels, or 1 in the case's target).
+        CT (int16 HU) and true mask (uint8 labels, or 1 in the case's target); `IGNORE_LABEL`
+        where the mask has the case's ignored label.
 
     Raises:
         RecordError: if the case has no true mask.
@@ -104,7 +107,9 @@ def read_case(case: CaseFilesLike, identity_affine: str | None = None) -> tuple[
         case.mask, kind="mask", case_id=case.case_id, identity_affine=identity_affine
     )
     check_same_geometry(image, truth, case.image, case.mask)
-    return image, truth.with_array(target_mask(truth.array, case.target_labels))
+    # What offers a case need not know of ignored labels.
+    ignored_label = getattr(case, "ignored_label", None)
+    return image, truth.with_array(target_mask(truth.array, case.target_labels, ignored_label))
 
 
 def evaluate(

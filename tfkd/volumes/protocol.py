@@ -79,19 +79,28 @@ REFERENCE = Protocol(
 PROTOCOLS = {protocol.name: protocol for protocol in (WHOLE_VOLUME, REFERENCE)}
 
 
-def target_mask(mask: NDArray[np.uint8], target_labels: Sequence[int]) -> NDArray[np.uint8]:
-    """Makes one target of some labels.
+def target_mask(
+    mask: NDArray[np.uint8], target_labels: Sequence[int], ignored_label: int | None = None
+) -> NDArray[np.uint8]:
+    """Makes one target of some labels, and no class of an ignored one.
 
     Args:
         mask: Labels, uint8, any shape.
-        target_labels: Those that belong to the target; empty to leave the mask as it is.
+        target_labels: Those that belong to the target; empty where each label is a class.
+        ignored_label: A label that says that nobody knows what is there, such as nnU-Net's
+            ``ignore``; None where `IGNORE_LABEL` alone does.
 
     Returns:
-        1 in the target, 0 elsewhere; `IGNORE_LABEL` stays.
+        1 in the target, 0 elsewhere, or the labels as they are; `IGNORE_LABEL` stays, and stands
+        where the mask has the ignored label.
     """
-    if not len(target_labels):
+    if not len(target_labels) and ignored_label is None:
         return mask
-    lookup = np.zeros(256, np.uint8)
-    lookup[list(target_labels)] = 1
-    lookup[IGNORE_LABEL] = IGNORE_LABEL
+    lookup = np.arange(256, dtype=np.uint8)
+    if len(target_labels):
+        lookup[:] = 0
+        lookup[list(target_labels)] = 1
+        lookup[IGNORE_LABEL] = IGNORE_LABEL
+    if ignored_label is not None:
+        lookup[ignored_label] = IGNORE_LABEL
     return lookup[mask]

@@ -1,0 +1,107 @@
+"""Reads ``dataset.json``, whoever wrote it, and what it says of its files."""
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+from tfkd.errors import RecordError
+
+__all__ = ["check_one_channel", "file_ending", "kind_of", "read_dataset_file"]
+
+_ENDINGS = (".nii.gz", ".nii")
+
+
+def read_dataset_file(path: Path) -> dict[str, Any]:
+    """Reads the object in a ``dataset.json``, in UTF-8, UTF-16 or UTF-32, with or without a mark.
+
+    Raises:
+        RecordError: If the file is missing, is not a JSON object, or holds a key twice.
+    """
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "no such file"
+        raise RecordError(
+            f"{path} is missing. Expected the folder of an nnU-Net or MSD dataset, found {found}."
+        )
+    content = path.read_bytes()
+    if not content.strip():
+        raise RecordError(f"{path}: expected a JSON object, but the file is empty.")
+    try:
+        # From bytes, JSON's own rule finds the encoding, a byte order mark included.
+        facts = json.loads(content, object_pairs_hook=_each_key_once)
+    except (ValueError, RecursionError) as error:
+        raise RecordError(
+            f"{path}: expected JSON, received something else: {error}. Correct the file, or save "
+            f"it as UTF-8."
+        ) from error
+    if not isinstance(facts, dict):
+        raise RecordError(f"{path}: expected a JSON object, received {kind_of(facts)}.")
+    return facts
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    facts = dict(pairs)
+    if len(facts) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r} is there twice")
+    return facts
+
+
+def kind_of(value: Any) -> str:
+    """What a value of JSON is, in words: ``a list``."""
+    if value is None:
+        return "null"
+    kinds = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}
+    return kinds.get(type(value), "a number")
+
+
+def check_one_channel(facts: dict[str, Any], path: Path) -> None:
+    """Raises a `RecordError` unless there is one image channel; warns if it is not called CT.
+
+    Args:
+        facts: Of the ``dataset.json``.
+        path: Its path, for messages.
+    """
+    for key in ("channel_names", "modality"):
+        channels = facts.get(key)
+        if isinstance(channels, str):
+            channels = [channels]
+        if not channels:
+            continue
+        if not isinstance(channels, dict | list):
+            raise RecordError(
+                f'{path}: {key!r}: expected {{"0": "CT"}}, received {kind_of(channels)}.'
+            )
+        names = [str(n) for n in (channels.values() if isinstance(channels, dict) else channels)]
+        if len(names) > 1:
+            raise RecordError(
+                f"{path}: {key!r}: expected one image channel (CT), received {len(names)}: "
+                f"{', '.join(names)}. Make a dataset of the CT alone."
+            )
+        if "ct" not in names[0].lower() and "tomography" not in names[0].lower():
+            warnings.warn(
+                f"{path}: {key!r}: expected CT, received {names[0]!r}. The values are read as "
+                f"Hounsfield units all the same.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return
+
+
+def file_ending(facts: dict[str, Any], path: Path) -> str | None:
+    """The ending of image and mask files: ``".nii.gz"``, ``".nii"``, or None where not stated.
+
+    Raises:
+        RecordError: If it is that of other files than NIfTI.
+    """
+    ending = facts.get("file_ending")
+    if ending is None or ending == "":
+        return None
+    dotted = f".{str(ending).lstrip('.').lower()}"
+    if not isinstance(ending, str) or dotted not in _ENDINGS:
+        raise RecordError(
+            f"{path}: 'file_ending': expected {' or '.join(_ENDINGS)}, received {ending!r}. "
+            f"Convert the files to NIfTI."
+        )
+    return dotted
