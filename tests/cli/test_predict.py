@@ -12,7 +12,7 @@ import pytest
 import tfkd
 from tfkd.cli.main import main
 from tfkd.inference import Contract, Postprocessing, contract_path
-from tfkd.volumes import sha256_of
+from tfkd.volumes import NiftiSlices, sha256_of
 
 Fail = Callable[..., str]
 
@@ -121,16 +121,108 @@ def test_what_cannot_be_is_refused_before_any_work(
     exported: Path, scans: Path, tmp_path: Path, fail: Fail
 ) -> None:
     fail(["predict", exported, scans], "folder for the masks of 3 CTs, -o FOLDER")
-    (scans / "deep").mkdir()
-    shutil.copy(scans / "ct0.nii.gz", scans / "deep" / "ct0.nii.gz")
-    words = ["predict", exported, scans / "ct0.nii.gz", scans / "deep" / "ct0.nii.gz"]
-    fail([*words, "-o", tmp_path / "masks"], "would have the same mask", "ct0_mask.nii.gz")
+    nib.save(nib.load(scans / "ct0.nii.gz"), scans / "ct0.nii")
+    fail(["predict", exported, scans, "-o", tmp_path / "masks"], "have the same mask", "ct0_mask")
+    (scans / "ct0.nii").unlink()
     fail(["predict", exported, scans / "ct0.nii.gz", "--summary", "s.txt"], "ends in .json")
     words = ["predict", exported, scans / "ct0.nii.gz", "--format", "dicom-seg"]
     fail([*words, "-o", tmp_path / "m.nii.gz"], "ends in .dcm")
     (tmp_path / "empty").mkdir()
-    fail(["predict", exported, tmp_path / "empty", "-o", tmp_path / "masks"], "an empty folder")
+    fail(["predict", exported, tmp_path / "empty", "-o", tmp_path / "masks"], "1 empty folder")
     assert not (tmp_path / "masks").exists()
+
+
+def test_nothing_on_the_list_is_lost(
+    exported: Path, cohort: Path, scans: Path, tmp_path: Path, capsys
+) -> None:
+    """A LiTS17 folder, KiTS19's, links into a store, a CT given twice and a folder without any."""
+    for number in range(2):
+        (tmp_path / "kits" / f"case_{number}").mkdir(parents=True)
+        for name, kits in (("volume", "imaging"), ("segmentation", "segmentation")):
+            target = tmp_path / "kits" / f"case_{number}" / f"{kits}.nii.gz"
+            shutil.copy(cohort / f"{name}-{number}.nii.gz", target)
+    shutil.copy(cohort / "segmentation-2.nii.gz", scans)
+    (scans / "ct1.nii.gz").rename(tmp_path / "9f86d081")
+    (scans / "sub-01.nii.gz").symlink_to("../9f86d081")
+    (scans / "Ct2.NII.GZ").symlink_to("ct2.nii.gz")
+    (scans / "Ct2.NII.GZ").rename(scans / "CT3.NII.GZ")
+    (tmp_path / "none").mkdir()
+    masks, summary = tmp_path / "masks", tmp_path / "s.json"
+    words = (scans, scans / "ct2.nii.gz", tmp_path / "none", tmp_path / "kits", "-o", masks)
+    assert _run(exported, *words, "--summary", summary) == 1
+    names = ("CT3", "ct0", "ct2", "sub-01", "case_0_imaging", "case_1_imaging")
+    assert {path.name for path in masks.iterdir()} == {
+        "config.toml",
+        *(f"{name}_mask.nii.gz" for name in names),
+    }
+    said = capsys.readouterr().err
+    twice = scans / "ct2.nii.gz"
+    assert f"tfkd predict: left out: 1 CT that was given twice ({twice})\n" in said
+    assert "tfkd predict: left out: 3 masks (" in said
+    assert f"tfkd predict: {tmp_path / 'none'}: failed: " in said
+    assert "error: 1 of 7 CTs failed: " in said
+    document = json.loads(summary.read_text())
+    assert {(Path(left["path"]).name, left["reason"]) for left in document["left_out"]} == {
+        ("segmentation-2.nii.gz", "mask"),
+        ("segmentation.nii.gz", "mask"),
+        ("ct2.nii.gz", "CT that was given twice"),
+        ("none", "empty folder"),
+    }
+    assert [case["status"] for case in document["cases"]] == ["failed", *["done"] * 6]
+    assert "1 empty folder" in document["cases"][0]["error"]
+
+
+def test_masks_alone_are_refused(exported: Path, cohort: Path, fail: Fail) -> None:
+    mask = cohort / "segmentation-0.nii.gz"
+    fail(["predict", exported, mask], mask, "expected a CT", "Received 1 mask")
+
+
+@pytest.mark.parametrize("kind", [KeyError, AttributeError, RuntimeError, MemoryError])
+def test_whatever_one_ct_raises_the_others_are_done(
+    exported: Path, scans: Path, tmp_path: Path, capsys, monkeypatch, kind: type[Exception]
+) -> None:
+    read = NiftiSlices.__iter__
+
+    def fails(self: NiftiSlices):
+        if self.case_id == "ct1":
+            raise kind("")
+        return read(self)
+
+    monkeypatch.setattr(NiftiSlices, "__iter__", fails)
+    monkeypatch.chdir(tmp_path)
+    masks, summary = tmp_path / "masks", tmp_path / "s.json"
+    assert _run(exported, scans, "-o", masks, "--summary", summary) == 1
+    assert (masks / "ct2_mask.nii.gz").exists()
+    assert not (masks / "ct1_mask.nii.gz").exists()
+    out = capsys.readouterr().err
+    (line,) = [line for line in out.splitlines() if "failed: " in line and "CTs" not in line]
+    assert str(scans / "ct1.nii.gz") in line
+    assert "Traceback" not in out
+    case = json.loads(summary.read_text())["cases"][1]
+    assert (case["status"], case["error"]) == ("failed", line.partition("failed: ")[2])
+    logs = list(tmp_path.glob("tfkd_predict_error_*.log"))
+    assert len(logs) == (kind is not MemoryError)
+    assert all(f"{kind.__name__}" in log.read_text() and log.name in line for log in logs)
+
+
+def test_a_failure_of_the_only_ct_is_in_the_summary(
+    exported: Path, scans: Path, tmp_path: Path, fail: Fail
+) -> None:
+    ct, summary = scans / "ct1.nii.gz", tmp_path / "s.json"
+    ct.write_bytes(ct.read_bytes()[:-400])
+    fail(["predict", exported, ct, "-o", tmp_path / "m.nii.gz", "--summary", summary], "cut short")
+    (case,) = json.loads(summary.read_text())["cases"]
+    assert (case["status"], "cut short" in case["error"]) == ("failed", True)
+
+
+def test_the_folder_where_one_is(exported: Path, scans: Path, monkeypatch) -> None:
+    pytest.importorskip("pydicom", reason="the extra tfkd[dicom] is not installed")
+    from tests.volumes.dicom_files import write_series
+
+    write_series(scans / "series", np.zeros((2, 32, 32), np.int16), pixel_mm=(1.5, 1.5))
+    monkeypatch.chdir(scans / "series")
+    assert _run(exported, ".") == 0
+    assert (scans / "series_mask.nii.gz").exists()
 
 
 def test_a_ct_is_never_overwritten(exported: Path, scans: Path, fail: Fail) -> None:

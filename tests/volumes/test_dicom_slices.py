@@ -1,5 +1,6 @@
 """DICOM series in: sorted by position, in HU, and refused where slices do not make a volume."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from tfkd.errors import GeometryError
 from tfkd.volumes import DicomSlices, read_volume, writing_slices
 
 pytest.importorskip("pydicom", reason="the extra tfkd[dicom] is not installed")
+import pydicom
 
 from tests.volumes.dicom_files import edit, write_series
 
@@ -72,7 +74,13 @@ def test_files_that_are_no_ct_are_passed_over(tmp_path: Path) -> None:
     paths = write_series(tmp_path / "ct", HU)
     (tmp_path / "ct" / "README.txt").write_text("about the series")
     edit(paths[0], Modality="SEG")
-    np.testing.assert_array_equal(_stacked(DicomSlices(tmp_path / "ct")), HU[1:])
+    said = r"passed over 2 files: README\.txt \(no DICOM\), 00_0\.dcm \(SEG\), which are no"
+    with (
+        pytest.warns(UserWarning, match=said),
+        pytest.warns(UserWarning, match="InstanceNumber runs from 2 to 6, not from 1"),
+    ):
+        slices = DicomSlices(tmp_path / "ct")
+    np.testing.assert_array_equal(_stacked(slices), HU[1:])
     for path in paths:
         edit(path, Modality="MR")
     with pytest.raises(GeometryError, match=r"Received DICOM files of \['MR'\]"):
@@ -144,8 +152,8 @@ def _nothing(paths: list[Path]) -> None:
         (_other_pixels, r"one size, direction and pixel size.*06_4\.dcm: .*\[0\.9, 0\.7\] mm"),
         (_turned_slice, r"one size, direction and pixel size.*06_4\.dcm"),
         (_sagittal, r"expected axial slices"),
-        (_no_position, r"without \['ImagePositionPatient'\]: 03_2\.dcm"),
-        (_multi_frame, r"several slices in a file: 03_2\.dcm"),
+        (_no_position, r"03_2\.dcm, tag ImagePositionPatient: expected 3 numbers. Received none"),
+        (_multi_frame, r"03_2\.dcm, tag NumberOfFrames: .*several slices in a file, '2'"),
         (_nothing, "no DICOM file"),
     ],
 )
@@ -158,11 +166,130 @@ def test_what_is_no_volume_is_refused_at_once(tmp_path: Path, damage, message: s
 def test_unreadable_pixels_name_the_file(tmp_path: Path) -> None:
     paths = write_series(tmp_path / "ct", HU)
     paths[2].write_bytes(paths[2].read_bytes()[:-9])
-    with pytest.raises(GeometryError, match=r"Case 'ct', file .*03_2\.dcm: the pixels cannot"):
+    with pytest.raises(
+        GeometryError, match=r"Case 'ct', file .*03_2\.dcm, tag PixelData: the pixels cannot"
+    ):
         list(DicomSlices(tmp_path / "ct"))
-    edit(paths[0], RescaleSlope=None)
-    with pytest.raises(GeometryError, match=r"00_0\.dcm: expected grey values with a rescale"):
-        list(DicomSlices(tmp_path / "ct"))
+
+
+def test_files_named_like_the_slices_must_be_slices(tmp_path: Path) -> None:
+    paths = write_series(tmp_path / "ct", HU)
+    for name in ("README", "DICOMDIR", "Thumbs.db", "a.json", ".DS_Store", "._x.dcm", "a.nii.gz"):
+        (tmp_path / "ct" / name).write_bytes(b"text that is no DICOM")
+    said = r"5 files: \._x\.dcm, DICOMDIR, README and 2 more \(no DICOM\), which are no slices"
+    with pytest.warns(UserWarning, match=said):
+        assert len(DicomSlices(tmp_path / "ct")) == 6
+    whole = paths[5].read_bytes()
+    for content, why in ((b"", "empty"), (b"x" * 99, "no DICOM"), (whole[:140], "cut short")):
+        paths[5].write_bytes(content)
+        with pytest.raises(GeometryError, match=rf"named like the others.*02_5\.dcm \({why}"):
+            DicomSlices(tmp_path / "ct")
+
+
+@pytest.mark.parametrize("name", ["IM{}", "{}", "CT.1.2.840.{}", "{}.IMA", "a9f{}c"])
+def test_an_interrupted_copy_under_any_name(tmp_path: Path, name: str) -> None:
+    for number, path in enumerate(write_series(tmp_path / "ct", HU), start=1):
+        path.rename(path.with_name(name.format(number)))
+    (tmp_path / "ct" / name.format(7)).touch()
+    with pytest.raises(GeometryError, match=r"named like the others.*\(empty\)"):
+        DicomSlices(tmp_path / "ct")
+
+
+def test_files_without_a_preamble_are_read(tmp_path: Path) -> None:
+    paths = write_series(tmp_path / "ct", HU)
+    for path in paths[4:]:
+        path.write_bytes(path.read_bytes()[132:])
+    with pytest.warns(UserWarning, match=r"2 files without the preamble.*02_5\.dcm, 06_4\.dcm"):
+        slices = DicomSlices(tmp_path / "ct")
+    np.testing.assert_array_equal(_stacked(slices), HU)
+    # As files of old have neither preamble nor group 2.
+    dataset = pydicom.dcmread(paths[0])
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
+    dataset.save_as(paths[0])
+    content = paths[0].read_bytes()
+    paths[0].write_bytes(content[content.index(b"\x08\x00\x16\x00") :])
+    with pytest.warns(UserWarning, match="3 files without the preamble"):
+        slices = DicomSlices(tmp_path / "ct")
+    np.testing.assert_array_equal(_stacked(slices), HU)
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "said"),
+    [
+        ("PixelSpacing", "", "an empty one"),
+        ("PixelSpacing", b"0,78\\0,78 ", "'0,78"),
+        ("PixelSpacing", [0.0, 0.7], "'0.0"),
+        ("PixelSpacing", b"nan\\1 ", "'nan"),
+        ("PixelSpacing", [0.7], "'0.7"),
+        ("ImagePositionPatient", b"1\\2\\inf", "inf"),
+        ("ImagePositionPatient", b"1\\2", "2"),
+        ("ImageOrientationPatient", [0, 0, 0, 0, 0, 0], "0"),
+        ("ImageOrientationPatient", [1, 0, 0, 1, 0, 0], "1"),
+        ("RescaleSlope", None, "none"),
+        ("RescaleSlope", "0", "'0'"),
+        ("RescaleIntercept", b"-1024,0 ", "'-1024,0'"),
+        ("Rows", 0, "0"),
+        ("Columns", None, "none"),
+        ("BitsStored", 20, "20"),
+        ("HighBit", 15, "15"),
+        ("BitsAllocated", 12, "12"),
+        ("PixelRepresentation", 3, "3"),
+        ("SamplesPerPixel", 3, "3"),
+    ],
+)
+def test_each_tag_is_checked(tmp_path: Path, tag: str, value: object, said: str) -> None:
+    paths = write_series(tmp_path / "ct", HU)
+    if tag == "HighBit":
+        edit(paths[2], BitsStored=12)
+    if isinstance(value, bytes):
+        dataset = pydicom.dcmread(paths[2])
+        element = dataset[tag]
+        dataset[tag] = pydicom.dataelem.RawDataElement(
+            element.tag, element.VR, len(value), value, 0, False, True
+        )
+        dataset.save_as(paths[2])
+    else:
+        with warnings.catch_warnings(action="ignore"):
+            edit(paths[2], **{tag: value})
+    with pytest.raises(GeometryError, match=rf"'ct', folder .*03_2\.dcm, tag {tag}: .*Received"):
+        DicomSlices(tmp_path / "ct")
+
+
+def test_an_absent_modality_is_seen(tmp_path: Path) -> None:
+    paths = write_series(tmp_path / "ct", HU, Modality="")
+    with pytest.warns(UserWarning, match="6 files with an empty tag Modality were taken for CT"):
+        DicomSlices(tmp_path / "ct")
+    for path in paths:
+        dataset = pydicom.dcmread(path)
+        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = ""
+        dataset.save_as(path)
+    with pytest.warns(UserWarning, match="taken for CT"):
+        DicomSlices(tmp_path / "ct")
+
+
+def test_what_the_numbering_tells_of_the_ends(tmp_path: Path) -> None:
+    paths = write_series(tmp_path / "ct", HU, AcquisitionNumber=1, ImagesInAcquisition=6)
+    DicomSlices(tmp_path / "ct")
+    paths[0].unlink()
+    with pytest.warns(UserWarning, match=r"5 slices, but its ImagesInAcquisition is 6\. Slices at"):
+        DicomSlices(tmp_path / "ct")
+
+
+def test_padding_brighter_than_tissue_is_air(tmp_path: Path) -> None:
+    hu = HU.astype(np.int32)
+    hu[:, 0] = 63536 - 1024  # -2000, as a number without a sign
+    write_series(tmp_path / "ct", hu, PixelPaddingValue=63536)
+    with pytest.warns(UserWarning, match="6 slices have a PixelPaddingValue, 63536"):
+        slices = DicomSlices(tmp_path / "ct")
+    array = _stacked(slices)
+    assert (array[:, 0] == -1024).all()
+    np.testing.assert_array_equal(array[:, 1:], HU[:, 1:])
+
+
+def test_numbers_of_another_kind_are_told(tmp_path: Path) -> None:
+    write_series(tmp_path / "ct", HU, RescaleType="Z_EFF")
+    with pytest.warns(UserWarning, match="RescaleType 'Z_EFF' in 00_0"):
+        DicomSlices(tmp_path / "ct")
 
 
 def test_without_pydicom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +299,8 @@ def test_without_pydicom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_real_series(shared_data: Path) -> None:
-    slices = DicomSlices(shared_data / "dicom_ct3")
+    with pytest.warns(UserWarning, match=r"LICENSE\.txt \(no DICOM\), liver_seg\.dcm \(SEG\)"):
+        slices = DicomSlices(shared_data / "dicom_ct3")
     assert slices.shape == (3, 512, 512)
     assert slices.spacing_mm == pytest.approx((1.0, 0.810547, 0.810547))
     array = _stacked(slices)

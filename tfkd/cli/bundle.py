@@ -1,6 +1,7 @@
 """`tfkd bundle`: model, contract and model card as one thing to pass on."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,7 +65,7 @@ def run(config: Config) -> None:
     )
     # Beside the bundle and never in it: the settings hold paths of this machine. The whole name,
     # so that those of the export, `student.config.toml` beside `student.tflite`, stay.
-    settings = out.resolve()
+    settings = Path(os.path.abspath(out))  # a link keeps its own name
     write_config(config, "bundle", settings.with_name(f"{settings.name}.bundle.config.toml"))
     given = {
         "data (--records)": manifest,

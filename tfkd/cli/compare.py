@@ -1,6 +1,7 @@
 """`tfkd compare`: methods against each other, over students and seeds."""
 
 import dataclasses
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,4 +72,4 @@ def run(config: Config) -> None:
 
 def _name_of(plan: Path) -> str:
     """A plan's name: that of its folder for a file called `plan`, as many a folder has one."""
-    return plan.resolve().parent.name if plan.stem == "plan" else plan.stem
+    return Path(os.path.abspath(plan)).parent.name if plan.stem == "plan" else plan.stem

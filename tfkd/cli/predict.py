@@ -1,8 +1,8 @@
 """`tfkd predict`: CTs to their masks, without TensorFlow."""
 
 import functools
+import os
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,9 +15,13 @@ from tfkd.cli.config import (
     option,
     write_config,
 )
+from tfkd.cli.predict_list import ListedCTs, list_cts
+from tfkd.cli.predict_masks import beside, check_is_no_ct, mask_paths
 from tfkd.cli.predict_summary import PredictSummary
 from tfkd.cli.progress import progress_bar
-from tfkd.errors import GeometryError, TfkdError
+from tfkd.errors import GeometryError
+from tfkd.failures import explain, one_line, working_on
+from tfkd.volumes.names import name_of
 
 if TYPE_CHECKING:
     from tfkd.inference import FilePrediction, Predictor
@@ -37,7 +41,8 @@ class Config:
         "model file, .tflite, with its contract beside it; or a bundle, a folder or .zip"
     )
     ct: tuple[Path, ...] = option(
-        "CTs: .nii or .nii.gz files, folders of a DICOM series, or folders of many; one or several"
+        "CTs: .nii or .nii.gz files, folders of a DICOM series, or folders of many, with all their "
+        "subfolders; one or several; masks among them are left out, which is said"
     )
     out: Path | None = option(
         "for one CT the mask to write, by default the CT's name with _mask; for several, or where "
@@ -82,26 +87,32 @@ def run(config: Config) -> None:
     Raises:
         TfkdError: A CT failed; where there are several, when all have been tried.
     """
-    from tfkd.volumes import find_cts
-
     if config.summary is not None:
         check_suffix(config.summary, ".json")
-    cts = [ct for path in config.ct for ct in find_cts(path)]
-    if cts == list(config.ct) and len(cts) == 1 and not (config.out and config.out.is_dir()):
-        _run_one(config, cts[0])
+    listed = list_cts(config.ct)
+    for line in listed.lines:
+        print(f"tfkd predict: {line}", file=sys.stderr, flush=True)
+    is_one = listed.cts == config.ct and len(listed.cts) == 1
+    if is_one and not (config.out and config.out.is_dir()):
+        _run_one(config, listed)
     else:
-        _run_all(config, cts)
+        _run_all(config, listed)
 
 
-def _run_one(config: Config, ct: Path) -> None:
-    out = config.out or ct.with_name(f"{_stem(ct)}_mask{config.suffix}")
+def _run_one(config: Config, listed: ListedCTs) -> None:
+    (ct,) = listed.cts
+    out = config.out or beside(ct, f"{name_of(ct)}_mask{config.suffix}")
     check_suffix(out, *((".dcm",) if config.format == "dicom-seg" else (".nii", ".nii.gz")))
-    _check_is_no_ct(out, [ct])
+    check_is_no_ct(out, [ct])
     if out.exists() and not config.overwrite:
         raise ConfigError(f"{out}: the mask is there already. Pass --overwrite to replace it.")
     predictor = _predictor(config)
-    summary = PredictSummary(config.summary, predictor)
-    prediction = _predict(config, predictor, ct, out, "predict")
+    summary = PredictSummary(config.summary, predictor, left_out=listed.left_out)
+    try:
+        prediction = _predict(config, predictor, ct, out, "predict")
+    except Exception as error:
+        summary.add(ct, "failed", mask=out, error=one_line(error))
+        raise
     write_config(config, "predict", config_path(out))
     summary.add(ct, "done", prediction=prediction)
     for name, volume_ml in prediction.volumes_ml.items():
@@ -109,20 +120,25 @@ def _run_one(config: Config, ct: Path) -> None:
     print(out)
 
 
-def _run_all(config: Config, cts: Sequence[Path]) -> None:
-    folder = config.out
+def _run_all(config: Config, listed: ListedCTs) -> None:
+    cts, folder = listed.cts, config.out
     if folder is None or folder.is_file():
         raise ConfigError(
             f"expected a folder for the masks of {len(cts)} CTs, -o FOLDER. Received {folder}."
         )
-    masks = _mask_paths(cts, folder, config.suffix)
+    masks = mask_paths(cts, folder, config.suffix)
     if folder.is_dir() and not config.overwrite:
         check_same_settings(config, "predict", folder, free=_FREE)
     predictor = _predictor(config)
-    summary = PredictSummary(config.summary, predictor, go_on=not config.overwrite)
+    summary = PredictSummary(
+        config.summary, predictor, go_on=not config.overwrite, left_out=listed.left_out
+    )
     folder.mkdir(parents=True, exist_ok=True)
     write_config(config, "predict", config_path(folder))
-    failed = []
+    failed = list(listed.failed)
+    for path, said in listed.failed.items():
+        _say_failed(path, said)
+        summary.add(path, "failed", error=said)
     for number, (ct, mask) in enumerate(masks.items(), start=1):
         if mask.exists() and not config.overwrite:
             print(f"{ct}: skipped, {mask} is there already", flush=True)
@@ -131,19 +147,27 @@ def _run_all(config: Config, cts: Sequence[Path]) -> None:
         try:
             title = f"predict {number} of {len(cts)}"
             prediction = _predict(config, predictor, ct, mask, title)
-        except (TfkdError, ValueError, OSError, ImportError) as error:
+        except Exception as error:  # whatever one CT raises, the others are done
+            if isinstance(error, BrokenPipeError) or os.environ.get("TFKD_TRACEBACK"):
+                raise
+            said = explain(error, "predict")
             failed.append(ct)
-            print(f"tfkd predict: {ct}: failed: {error}", file=sys.stderr, flush=True)
-            summary.add(ct, "failed", mask=mask, error=str(error))
+            _say_failed(ct, said)
+            summary.add(ct, "failed", mask=mask, error=said)
             continue
         summary.add(ct, "done", prediction=prediction)
         volumes = ", ".join(f"{name} {ml:.1f} mL" for name, ml in prediction.volumes_ml.items())
         print(f"{mask}: {volumes}", flush=True)
     if failed:
         raise GeometryError(
-            f"{len(failed)} of {len(cts)} CTs failed: {', '.join(map(str, failed))}. The other "
-            "masks are written; the same command tries these again."
+            f"{len(failed)} of {len(cts) + len(listed.failed)} CTs failed: "
+            f"{', '.join(map(str, failed))}. The other masks are written; the same command tries "
+            "these again."
         )
+
+
+def _say_failed(path: Path, said: str) -> None:
+    print(f"tfkd predict: {path}: failed: {said}", file=sys.stderr, flush=True)
 
 
 def _predictor(config: Config) -> "Predictor":
@@ -165,7 +189,7 @@ def _predict(
 
     model = f"{config.model.name}, SHA-256 {predictor.contract.sha256}"
     seg = functools.partial(writing_dicom_seg, label_names=predictor.label_names, model=model)
-    with progress_bar(title) as progress:
+    with working_on(name_of(ct), ct), progress_bar(title) as progress:
         return predict_file(
             predictor,
             open_ct(ct, identity_affine=config.identity_affine),
@@ -174,29 +198,3 @@ def _predict(
             progress=progress,
             mask_writer=seg if config.format == "dicom-seg" else writing_slices,
         )
-
-
-def _mask_paths(cts: Sequence[Path], folder: Path, suffix: str) -> dict[Path, Path]:
-    """The mask of each CT, none of which may be another's or a CT."""
-    masks: dict[Path, Path] = {}
-    for ct in dict.fromkeys(cts):
-        mask = folder / f"{_stem(ct)}_mask{suffix}"
-        for other, taken in masks.items():
-            if taken == mask:
-                raise ConfigError(
-                    f"{ct} and {other} would have the same mask, {mask}. Segment them into "
-                    "folders of their own."
-                )
-        _check_is_no_ct(mask, cts)
-        masks[ct] = mask
-    return masks
-
-
-def _check_is_no_ct(mask: Path, cts: Sequence[Path]) -> None:
-    """Raises before a mask would replace a CT, which --overwrite is not meant to allow."""
-    if mask.resolve() in [ct.resolve() for ct in cts]:
-        raise ConfigError(f"{mask}: expected a place for a mask, received one of the CTs.")
-
-
-def _stem(ct: Path) -> str:
-    return ct.resolve().name.removesuffix(".gz").removesuffix(".nii")

@@ -11,7 +11,10 @@ from tfkd.cli.config import ConfigError
 from tfkd.volumes import atomic_path
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tfkd.inference import FilePrediction, Predictor
+    from tfkd.volumes.ct_search import LeftOut
 
 __all__ = ["PredictSummary"]
 
@@ -25,12 +28,19 @@ class PredictSummary:
         path: File to write, or None for none.
         predictor: What segments.
         go_on: Whether to keep what the file already says about CTs whose masks are kept.
+        left_out: What was found beside the CTs.
 
     Raises:
         ConfigError: To go on with a file that is no summary, or of another model.
     """
 
-    def __init__(self, path: Path | None, predictor: "Predictor", go_on: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        predictor: "Predictor",
+        go_on: bool = False,
+        left_out: "Sequence[LeftOut]" = (),
+    ) -> None:
         self._path = path
         contract = predictor.contract
         self._document: dict[str, Any] = {
@@ -49,6 +59,7 @@ class PredictSummary:
                 "numpy": _version("numpy"),
                 "ai-edge-litert": _version("ai-edge-litert"),
             },
+            "left_out": [{"path": str(left.path), "reason": left.reason} for left in left_out],
             "cases": [],
         }
         self._earlier: dict[str, Any] = {}
@@ -73,7 +84,9 @@ class PredictSummary:
             mask: Path of the mask, where there is no prediction.
             error: Why it failed.
         """
-        case: dict[str, Any] = {"ct": str(ct), "status": status, "mask": str(mask)}
+        case: dict[str, Any] = {"ct": str(ct), "status": status}
+        if mask is not None:
+            case["mask"] = str(mask)
         if prediction is not None:
             case |= {
                 "mask": str(prediction.mask),

@@ -82,13 +82,14 @@ def predict_file(
         else {}
     )
     voxels = np.zeros(len(names), np.int64)
+    opened = mask_writer(out, ct)  # which refuses what it cannot write before the network runs
     with ExitStack() as stack:
         predictions = stack.enter_context(
             closing(predictor.predict_slices(ct, probabilities=probabilities, progress=progress))
         )
         first = next(predictions)  # a CT that cannot be read leaves not even a folder behind
         # The mask's writer is entered first, so that its file appears after the probabilities.
-        write_mask = stack.enter_context(mask_writer(out, ct))
+        write_mask = stack.enter_context(opened)
         writers = [
             stack.enter_context(writing_slices(path, ct, np.int16, _PROBABILITY_STEP))
             for path in paths.values()

@@ -1,51 +1,36 @@
 """Which CTs lie at a path, and how to open one."""
 
-import re
+import warnings
 from pathlib import Path
 
 from tfkd.errors import GeometryError
+from tfkd.volumes.ct_search import no_ct, search_cts
 from tfkd.volumes.ct_slices import CTSlices
+from tfkd.volumes.dicom_file import dicom_kind
 from tfkd.volumes.dicom_slices import DicomSlices
 from tfkd.volumes.nifti_slices import NiftiSlices
 
 __all__ = ["find_cts", "open_ct"]
 
-# A mask, or a label's probabilities beside it.
-_OF_A_MASK = re.compile(r"_mask(_p\d+_[\w.-]+)?\.nii(\.gz)?$")
-
 
 def find_cts(path: str | Path) -> list[Path]:
     """Return the CTs at a path, each a NIfTI file or the folder of a DICOM series.
 
-    A file is one CT. A folder is all its NIfTI files, but for those that `tfkd predict` writes,
-    `…_mask` and `…_mask_p1_liver`; if it has none, one DICOM series; if it has no files, what its
-    subfolders are, in order of their names.
+    What a folder stands for, and what is taken for a mask, is said at `search_cts`. A `UserWarning`
+    for each kind of things says what is left out.
 
     Args:
         path: A file, which need not exist, or a folder.
 
     Raises:
-        GeometryError: The folder is empty, or holds nothing but masks.
+        GeometryError: There is no CT at the path.
     """
-    path = Path(path)
-    if not path.is_dir():
-        return [path]
-    entries = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
-    files = [entry for entry in entries if entry.is_file()]
-    volumes = [file for file in files if file.name.endswith((".nii", ".nii.gz"))]
-    masks = [file for file in volumes if _OF_A_MASK.search(file.name)]
-    if volumes:
-        found = [file for file in volumes if file not in masks]
-    elif files:
-        found = [path]
-    else:
-        found = [ct for entry in entries if entry.is_dir() for ct in find_cts(entry)]
-    if not found:
-        raise GeometryError(
-            f"{path}: expected NIfTI files, the files of a DICOM series, or folders of such. "
-            f"Received {'nothing but masks' if masks else 'an empty folder'}."
-        )
-    return found
+    search = search_cts(path)
+    if not search.cts:
+        raise no_ct(Path(path), search)
+    for line in search.lines():
+        warnings.warn(f"{path}: {line}", UserWarning, stacklevel=2)
+    return list(search.cts)
 
 
 def open_ct(path: str | Path, *, identity_affine: str | None = None) -> CTSlices:
@@ -56,10 +41,15 @@ def open_ct(path: str | Path, *, identity_affine: str | None = None) -> CTSlices
         identity_affine: See `read_volume`; DICOM always states its orientation.
 
     Raises:
-        GeometryError: See `NiftiSlices` and `DicomSlices`.
+        GeometryError: See `NiftiSlices` and `DicomSlices`; or it is a single file of DICOM.
         ImportError: It is DICOM, and pydicom is not installed.
     """
     path = Path(path)
     if path.is_dir():
         return DicomSlices(path)
+    if dicom_kind(path) is not None:
+        raise GeometryError(
+            f"Case {path.stem!r}, file {path}: expected a NIfTI file or the folder of a DICOM "
+            "series. Received one DICOM file. Give the folder that holds the series."
+        )
     return NiftiSlices(path, identity_affine=identity_affine)

@@ -1,9 +1,11 @@
 """A mask as a DICOM SEG object."""
 
 import contextlib
+import io
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +14,27 @@ import numpy as np
 from tfkd._version import __version__
 from tfkd.errors import GeometryError
 from tfkd.volumes.ct_slices import CTSlices
+from tfkd.volumes.dicom_seg_sources import seg_sources
 from tfkd.volumes.dicom_slices import DicomSlices
 from tfkd.volumes.files import atomic_path
 
 __all__ = ["writing_dicom_seg"]
 
 
-@contextlib.contextmanager
 def writing_dicom_seg(
     path: str | os.PathLike[str],
     like: CTSlices,
     label_names: Sequence[str],
     model: str = "unknown",
-) -> Iterator[Callable[[np.ndarray], None]]:
+) -> AbstractContextManager[Callable[[np.ndarray], None]]:
     """Give a function that takes the slices of a mask and leaves a DICOM SEG of them.
 
     One binary segment a label, which refers to the CT's own slices; slices without it are left out.
     Its type is a private code with the label's name, since names have no codes of their own. The
     mask lies in memory meanwhile. The file appears whole or not at all.
+
+    What the CT's slices lack is filled in as `seg_sources` says. All that a DICOM SEG needs is
+    checked by the call, before the block is entered: a SEG of one slice is made on trial.
 
     Args:
         path: File to write, ending in `.dcm`.
@@ -37,11 +42,12 @@ def writing_dicom_seg(
         label_names: Index = label value; the first is the background.
         model: What made the mask, such as the name and checksum of a model file.
 
-    Yields:
-        Function that takes the next (Y, X) uint8 slice.
+    Returns:
+        Context of a function that takes the next (Y, X) uint8 slice.
 
     Raises:
-        GeometryError: The CT is not DICOM, or the mask is empty, which a DICOM SEG cannot be.
+        GeometryError: The CT is not DICOM, or its slices are such that no DICOM SEG can refer to
+            them; or, at the end, the mask is empty, which a DICOM SEG cannot be.
         ImportError: highdicom is not installed.
         ValueError: The path has another suffix, or not as many slices were given as the CT has.
     """
@@ -54,6 +60,15 @@ def writing_dicom_seg(
             "a CT of another kind; write a NIfTI mask."
         )
     highdicom = _highdicom()
+    sources = seg_sources(like)
+    _try(highdicom, like, sources, label_names, model)
+    return _writing(path, like, sources, label_names, model)
+
+
+@contextlib.contextmanager
+def _writing(
+    path: Path, like: DicomSlices, sources: list[Any], label_names: Sequence[str], model: str
+) -> Iterator[Callable[[np.ndarray], None]]:
     slices: list[np.ndarray] = []
 
     def write(plane: np.ndarray) -> None:
@@ -70,10 +85,47 @@ def writing_dicom_seg(
             f"Case {like.case_id!r}: the mask is empty, and DICOM SEG has no empty masks; write a "
             "NIfTI mask."
         )
-    with atomic_path(path) as temporary, warnings.catch_warnings():
+    with atomic_path(path) as temporary:
+        _save(_highdicom(), sources, mask, label_names, model, temporary)
+
+
+def _try(
+    highdicom: Any, ct: DicomSlices, sources: list[Any], label_names: Sequence[str], model: str
+) -> None:
+    """Make a SEG of every slice for itself that differs from the others in what it states.
+
+    Slices of a series are alike but for their places, so that this is the first one, mostly.
+    """
+    tried = set()
+    for path, source in zip(ct.files, sources, strict=True):
+        states = frozenset(source.keys())
+        if states in tried:
+            continue
+        tried.add(states)
+        mask = np.zeros((1, int(source.Rows), int(source.Columns)), np.uint8)
+        labels = np.arange(1, len(label_names))
+        mask.flat[: len(labels)] = labels[: mask.size]
+        try:
+            _save(highdicom, [source], mask, label_names, model, io.BytesIO())
+        except Exception as error:  # highdicom and pydicom have many kinds
+            raise GeometryError(
+                f"Case {ct.case_id!r}, file {path}: no DICOM SEG can refer to this slice "
+                f"({type(error).__name__}: {error}). Write a NIfTI mask, or complete the slices."
+            ) from error
+
+
+def _save(
+    highdicom: Any,
+    sources: list[Any],
+    mask: np.ndarray,
+    label_names: Sequence[str],
+    model: str,
+    file: Path | io.BytesIO,
+) -> None:
+    with warnings.catch_warnings():
         # Such as of a name without a comma: about the CT, and with the patient's name in it.
         warnings.simplefilter("ignore", UserWarning)
-        _segmentation(highdicom, like, mask, label_names, model).save_as(temporary)
+        _segmentation(highdicom, sources, mask, label_names, model).save_as(file)
 
 
 def _highdicom() -> Any:
@@ -88,7 +140,11 @@ def _highdicom() -> Any:
 
 
 def _segmentation(
-    highdicom: Any, ct: DicomSlices, mask: np.ndarray, label_names: Sequence[str], model: str
+    highdicom: Any,
+    sources: list[Any],
+    mask: np.ndarray,
+    label_names: Sequence[str],
+    model: str,
 ) -> Any:
     from highdicom import seg
     from pydicom.sr.codedict import codes
@@ -117,7 +173,7 @@ def _segmentation(
     number_of = np.zeros(256, np.uint8)
     number_of[labels] = np.arange(1, len(labels) + 1)
     return seg.Segmentation(
-        source_images=[_read_source(file) for file in ct.files],
+        source_images=sources,
         pixel_array=number_of[mask],
         segmentation_type=seg.SegmentationTypeValues.BINARY,
         segment_descriptions=segments,
@@ -131,13 +187,3 @@ def _segmentation(
         device_serial_number="none",
         series_description="tfkd segmentation",
     )
-
-
-def _read_source(path: Path) -> Any:
-    import pydicom
-
-    dataset = pydicom.dcmread(path, stop_before_pixels=True)
-    # Some scanners leave it empty, which highdicom refuses and the standard takes for ASCII.
-    if "SpecificCharacterSet" in dataset and not dataset.SpecificCharacterSet:
-        del dataset.SpecificCharacterSet
-    return dataset

@@ -1,17 +1,21 @@
 """A CT as a folder of DICOM files."""
 
 import os
+import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tfkd.errors import GeometryError
 from tfkd.volumes.ct_slices import CTSlices
+from tfkd.volumes.dicom_file import read_dicom
+from tfkd.volumes.dicom_header import SliceHeader
+from tfkd.volumes.dicom_series import read_series
 from tfkd.volumes.frame import CanonicalFrame
 from tfkd.volumes.hu import to_hu
+from tfkd.volumes.names import name_of
+from tfkd.volumes.preprocess import AIR_HU
 
 __all__ = ["DicomSlices"]
 
@@ -23,51 +27,44 @@ _DIRECTION_TOLERANCE = 1e-3
 # Slices that lie by more than half a pixel beside each other would need resampling.
 _SHIFT_TOLERANCE_PIXELS = 0.5
 
+# What RescaleType says of HU: "US" is unspecified.
+_HU_TYPES = ("", "HU", "US")
 _RAS_OF_LPS = np.diag([-1.0, -1.0, 1.0])
-_TAGS = (
-    *("Modality", "SeriesInstanceUID", "NumberOfFrames", "Rows", "Columns", "PixelSpacing"),
-    *("ImagePositionPatient", "ImageOrientationPatient", "SliceThickness"),
-)
-_MAY_BE_ABSENT = ("NumberOfFrames", "SliceThickness")
-
-
-@dataclass(frozen=True, eq=False)
-class _File:
-    path: Path
-    series: str
-    shape: tuple[int, int]
-    pixel_mm: np.ndarray  # between rows, between columns
-    rows_and_columns: np.ndarray  # (2, 3) directions in which columns and rows are counted
-    position_mm: np.ndarray  # LPS
-    thickness_mm: float
 
 
 class DicomSlices(CTSlices):
     """The axial slices of one CT series, one file a slice, sorted by their positions.
 
-    HU are the stored numbers with the file's rescale slope and intercept, rounded. Files that are
-    no DICOM, or not of a CT, are passed over. Only one slice at a time lies in memory.
+    HU are the stored numbers with the file's rescale slope and intercept, rounded; padding that
+    would be brighter than any tissue becomes air. Files that are no DICOM, or not of a CT, are
+    passed over with a `UserWarning`, but for those that are named like the slices. Another says
+    where the numbering tells of slices that are missing at an end. Only one slice at a time lies in
+    memory.
 
     Args:
         folder: Folder of the files; its subfolders are not looked into.
         case_id: Name of the case; by default the folder's name.
 
     Raises:
-        GeometryError: The folder holds no CT or several series, slices differ in size, direction or
-            pixel size, lie upon each other, are missing, or are shifted against each other, as by
-            a tilted gantry, or are not axial. The message names the file.
+        GeometryError: The folder holds no CT or several series, a file is damaged or has a tag that
+            is absent, empty or nonsense, slices differ in size, direction or pixel size, lie upon
+            each other, are missing, or are shifted against each other, as by a tilted gantry, or
+            are not axial. The message names the file.
         ImportError: pydicom is not installed.
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, case_id: str | None = None) -> None:
         folder = Path(folder)
-        self.case_id = folder.resolve().name if case_id is None else case_id
+        self.case_id = name_of(folder) if case_id is None else case_id
         self._where = f"Case {self.case_id!r}, folder {folder}"
-        files = _read_headers(folder, self._where)
+        files = read_series(folder, self._where)
         _check_alike(files, self._where)
         normal = np.cross(*files[0].rows_and_columns)
         files.sort(key=lambda file: float(file.position_mm @ normal))
         step_mm = _checked_step_mm(files, normal, self._where)
+        _warn_of_ends(files, self._where)
+        _warn_of_values(files, self._where)
+        self._headers = files
         self.files = [file.path for file in files]
         first = files[0]
         affine = np.eye(4)
@@ -89,71 +86,20 @@ class DicomSlices(CTSlices):
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yield each slice, (Y, X) int16 HU."""
-        for path in self.files:
-            hu = _read_hu(path, f"Case {self.case_id!r}, file {path}")
+        for file in self._headers:
+            hu = _read_hu(file, f"Case {self.case_id!r}, file {file.path}")
             yield self.frame.from_file(hu.T[..., None])[0]
 
 
-def _pydicom() -> Any:
-    try:
-        import pydicom
-    except ImportError as error:
-        raise ImportError(
-            f"Reading DICOM needs the package pydicom, which cannot be imported here ({error}). "
-            'Install it: pip install "tfkd[dicom]"'
-        ) from error
-    return pydicom
-
-
-def _read_headers(folder: Path, where: str) -> list[_File]:
-    pydicom = _pydicom()
-    files, others = [], []
-    for path in sorted(path for path in folder.iterdir() if path.is_file()):
-        try:
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
-        except pydicom.errors.InvalidDicomError:
-            continue
-        except (OSError, EOFError, ValueError) as error:
-            raise GeometryError(
-                f"{where}: {path.name} is damaged or cut short ({error}). Fetch it again."
-            ) from error
-        if header.get("Modality") == "CT":
-            files.append(_of_header(header, path, where))
-        else:
-            others.append(str(header.get("Modality")))
-    if not files:
-        found = f"DICOM files of {sorted(set(others))}" if others else "no DICOM file"
-        raise GeometryError(f"{where}: expected the DICOM files of a CT series. Received {found}.")
-    return files
-
-
-def _of_header(header: Any, path: Path, where: str) -> _File:
-    missing = [tag for tag in _TAGS if tag not in header and tag not in _MAY_BE_ABSENT]
-    if missing or int(header.get("NumberOfFrames") or 1) != 1:
-        what = f"a file without {missing}" if missing else "several slices in a file"
-        raise GeometryError(
-            f"{where}: expected one axial slice a file, with its place. Received {what}: "
-            f"{path.name}. Leave out what is no slice of the series, such as a localizer, or "
-            "convert an enhanced CT to NIfTI."
-        )
-    return _File(
-        path=path,
-        series=str(header.SeriesInstanceUID),
-        shape=(int(header.Rows), int(header.Columns)),
-        pixel_mm=np.array(header.PixelSpacing, np.float64),
-        rows_and_columns=np.array(header.ImageOrientationPatient, np.float64).reshape(2, 3),
-        position_mm=np.array(header.ImagePositionPatient, np.float64),
-        thickness_mm=float(header.get("SliceThickness") or 0),
-    )
-
-
-def _check_alike(files: list[_File], where: str) -> None:
+def _check_alike(files: list[SliceHeader], where: str) -> None:
     series = sorted({file.series for file in files})
     if len(series) > 1:
         counts = {uid: sum(file.series == uid for file in files) for uid in series}
+        names = {file.series: file.series_name for file in files if file.series_name}
         raise GeometryError(
             f"{where}: expected one CT series. Received {len(series)}, with so many files: "
-            f"{counts}. Put each series into a folder of its own."
+            f"{counts}{f', named {names}' if names else ''}. Put each series into a folder of its "
+            "own."
         )
     first = files[0]
     for file in files:
@@ -166,12 +112,12 @@ def _check_alike(files: list[_File], where: str) -> None:
             )
 
 
-def _described(file: _File) -> str:
+def _described(file: SliceHeader) -> str:
     directions = file.rows_and_columns.ravel().tolist()
     return f"{file.path.name}: {file.shape}, {directions}, {file.pixel_mm.tolist()} mm"
 
 
-def _checked_step_mm(files: list[_File], normal: np.ndarray, where: str) -> float:
+def _checked_step_mm(files: list[SliceHeader], normal: np.ndarray, where: str) -> float:
     """Return the distance of neighbouring slices, which are sorted."""
     if len(files) == 1:
         if not files[0].thickness_mm > 0:
@@ -209,22 +155,61 @@ def _checked_step_mm(files: list[_File], normal: np.ndarray, where: str) -> floa
     return float(gaps.mean())
 
 
-def _read_hu(path: Path, where: str) -> np.ndarray:
+def _warn_of_ends(files: list[SliceHeader], where: str) -> None:
+    """Say so where the numbering tells that slices are missing at an end of the series."""
+    numbers = [file.number for file in files if file.number is not None]
+    if len(numbers) < len(files) or len({file.acquisition for file in files}) > 1:
+        return
+    stated = max((file.images_in_acquisition or 0 for file in files), default=0)
+    if stated > len(files):
+        said = f"its ImagesInAcquisition is {stated}"
+    elif min(numbers) > 1 and max(numbers) - min(numbers) + 1 == len(set(numbers)) == len(files):
+        said = f"its InstanceNumber runs from {min(numbers)} to {max(numbers)}, not from 1"
+    else:
+        return
+    warnings.warn(
+        f"{where}: the series has {len(files)} slices, but {said}. Slices at an end may be "
+        "missing, unless the scanner counted several series in one.",
+        UserWarning,
+        stacklevel=3,
+    )
+
+
+def _warn_of_values(files: list[SliceHeader], where: str) -> None:
+    for file in files:
+        if file.rescale_type.upper() not in _HU_TYPES:
+            warnings.warn(
+                f"{where}: expected HU. Received numbers of the RescaleType "
+                f"{file.rescale_type!r} in {file.path.name}; they are read as HU.",
+                UserWarning,
+                stacklevel=3,
+            )
+            break
+    padded = [file for file in files if file.padding is not None]
+    if padded:
+        warnings.warn(
+            f"{where}: {len(padded)} slices have a PixelPaddingValue, {padded[0].padding}, that is "
+            f"brighter than any tissue; such pixels are read as air, {AIR_HU} HU.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _read_hu(file: SliceHeader, where: str) -> np.ndarray:
     """Return (rows, columns) int16 HU."""
-    pydicom = _pydicom()
     try:
-        dataset = pydicom.dcmread(path)
-        stored = dataset.pixel_array
+        stored = read_dicom(file.path).pixel_array
     except Exception as error:  # every codec raises its own kinds
         raise GeometryError(
-            f"{where}: the pixels cannot be read ({error}). The file is damaged, or compressed in "
-            "a way for which pydicom needs another package."
+            f"{where}, tag PixelData: the pixels cannot be read ({error}). The file is damaged, or "
+            "compressed in a way for which pydicom needs another package, such as pylibjpeg."
         ) from error
-    if stored.ndim != 2 or "RescaleSlope" not in dataset or "RescaleIntercept" not in dataset:
+    if stored.shape != file.shape:
         raise GeometryError(
-            f"{where}: expected grey values with a rescale slope and intercept. Received shape "
-            f"{stored.shape}, slope {dataset.get('RescaleSlope')} and intercept "
-            f"{dataset.get('RescaleIntercept')}."
+            f"{where}, tag PixelData: expected {file.shape} grey values. Received {stored.shape}. "
+            "Fetch the file again."
         )
-    slope, intercept = float(dataset.RescaleSlope), float(dataset.RescaleIntercept)
-    return to_hu(stored.astype(np.float64) * slope + intercept, where)
+    hu = stored.astype(np.float64) * file.slope + file.intercept
+    if file.padding is not None:
+        hu[stored == file.padding] = AIR_HU
+    return to_hu(hu, where)

@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 
 from tfkd.errors import GeometryError
+from tfkd.volumes.names import name_of
 from tfkd.volumes.volume import FileGeometry
 
 __all__ = [
@@ -38,7 +39,7 @@ UNREADABLE = (
 
 def case_id_of(path: Path) -> str:
     """Return a file's name without `.nii` or `.nii.gz`."""
-    return path.name.removesuffix(".gz").removesuffix(".nii")
+    return name_of(path)
 
 
 def open_nifti(path: Path, where: str) -> Any:

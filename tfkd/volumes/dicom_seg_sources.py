@@ -1,0 +1,120 @@
+"""The slices of a CT as a DICOM SEG refers to them, with what the standard asks for filled in."""
+
+import datetime
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tfkd.errors import GeometryError
+from tfkd.volumes.dicom_file import CT_CLASSES, pydicom, read_dicom
+from tfkd.volumes.dicom_header import as_text
+from tfkd.volumes.dicom_slices import DicomSlices
+
+__all__ = ["seg_sources"]
+
+# Attributes that a DICOM SEG takes over from the CT, and that may be empty (type 2).
+_MAY_BE_EMPTY = (
+    *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate"),
+    *("StudyTime", "AccessionNumber", "ReferringPhysicianName", "PositionReferenceIndicator"),
+)
+# UIDs without which nothing can be referred to (type 1), and what one is the same for.
+_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+
+
+def seg_sources(ct: DicomSlices) -> list[Any]:
+    """Return the headers of a CT's slices, complete enough for a DICOM SEG that refers to them.
+
+    Attributes that may be empty are so where they are absent or hold nonsense. A slice's class and
+    UID come from the head of its file where the slice itself has none. UIDs of the study, the
+    series and the frame of reference that are absent are made from those of the slices, so that all
+    masks of one CT have the same. A `UserWarning` says what was made up or dropped.
+
+    Args:
+        ct: The CT, in the order of its slices.
+
+    Raises:
+        GeometryError: A slice has no UID at all, two have the same, or they are of several studies
+            or frames of reference.
+    """
+    made: dict[str, None] = {}
+    sources = [_source(path, ct, made) for path in ct.files]
+    uids = [str(source.SOPInstanceUID) for source in sources]
+    for path, uid in zip(ct.files, uids, strict=True):
+        if not uid or uids.count(uid) > 1:
+            raise GeometryError(
+                f"Case {ct.case_id!r}, file {path}, tag SOPInstanceUID: expected a UID of its own, "
+                f"to which a DICOM SEG can refer. Received {uid or 'none'}. Write a NIfTI mask."
+            )
+    for tag in _UIDS:
+        _one_uid(tag, sources, uids, ct, made)
+    if made:
+        warnings.warn(
+            f"Case {ct.case_id!r}: the slices are no complete DICOM. For the DICOM SEG, "
+            f"{'; '.join(made)}.",
+            UserWarning,
+            stacklevel=4,
+        )
+    return sources
+
+
+def _source(path: Path, ct: DicomSlices, made: dict[str, None]) -> Any:
+    """Return one header; adds to `made` what was made up."""
+    source = read_dicom(path, pixels=False)
+    # Some scanners leave it empty, which highdicom refuses and the standard takes for ASCII.
+    if "SpecificCharacterSet" in source and not source.SpecificCharacterSet:
+        del source.SpecificCharacterSet
+    for tag in _MAY_BE_EMPTY:
+        if tag not in source:
+            setattr(source, tag, "")
+        elif as_text(source, tag) and not _is_sane(tag, as_text(source, tag)):
+            setattr(source, tag, "")
+            made[f"{tag} was left empty, since it holds nonsense"] = None
+    if not as_text(source, "SOPInstanceUID"):
+        source.SOPInstanceUID = as_text(source.file_meta, "MediaStorageSOPInstanceUID")
+        made["SOPInstanceUID was taken from the head of each file"] = None
+    if not as_text(source, "SOPClassUID"):
+        of_file = as_text(source.file_meta, "MediaStorageSOPClassUID")
+        source.SOPClassUID = of_file if of_file in CT_CLASSES else CT_CLASSES[0]
+        made["SOPClassUID was taken to be CT Image Storage"] = None
+    source.Modality = "CT"
+    if not as_text(source, "SliceThickness"):
+        source.SliceThickness = round(ct.spacing_mm[0], 6)
+        made["SliceThickness was taken from the distance of the slices"] = None
+    # As they are used for the CT: a file of its own may round them in another way.
+    return source
+
+
+def _one_uid(
+    tag: str, sources: list[Any], uids: list[str], ct: DicomSlices, made: dict[str, None]
+) -> None:
+    """See that all slices have one UID of this kind, and make one where none has any."""
+    found = {as_text(source, tag) for source in sources} - {""}
+    if len(found) > 1:
+        raise GeometryError(
+            f"Case {ct.case_id!r}, tag {tag}: expected one for all slices, since a DICOM SEG has "
+            f"one. Received {len(found)}: {sorted(found)[:3]}. Write a NIfTI mask."
+        )
+    if not found:
+        made[f"a new {tag} was made"] = None
+        found = {str(pydicom().uid.generate_uid(entropy_srcs=[tag, *uids]))}
+    (uid,) = found
+    for source in sources:
+        setattr(source, tag, uid)
+
+
+def _is_sane(tag: str, value: str) -> bool:
+    from pydicom.valuerep import DA, TM
+
+    readers: dict[str, Callable[[str], object]] = {
+        "PatientBirthDate": DA,
+        "StudyDate": DA,
+        "StudyTime": TM,
+    }
+    if tag == "PatientSex":
+        return value in ("M", "F", "O")
+    try:
+        read = readers.get(tag, str)(value)
+    except (ValueError, TypeError, OverflowError):
+        return False
+    return not isinstance(read, datetime.date) or read.year > 1000
