@@ -110,7 +110,8 @@ def find_nnunet(root: Path, keep_unlabelled: bool = False) -> Source:
 
 
 def _dataset_name(root: Path) -> str:
-    words = re.sub(r"[^a-z0-9]+", "_", root.resolve().name.lower()).strip("_")
+    # The name that the user gave: a link's own, and not what it leads to.
+    words = re.sub(r"[^a-z0-9]+", "_", Path(os.path.abspath(root)).name.lower()).strip("_")
     return words if words[:1].isalpha() else f"dataset_{words}".strip("_")
 
 
