@@ -28,6 +28,10 @@ MAY_IMPORT = {
     "training": {"models", "losses", "metrics", "records", "distillation"},
     "comparison": {"training", "callbacks", "export", "report"},
 }
+# Arrows between the folders of a package; what lies in the package itself may import all of them.
+INSIDE = {
+    "comparison": {"plan": set(), "runs": {"plan"}, "table": {"plan", "runs"}},
+}
 TENSORFLOW_FREE = ("failures", "volumes", "phantom", "inference", "bench", "metrics", "report")
 # Keras metrics and losses that live in a free package, and are loaded on first use.
 LAZY_KERAS = {"metrics/slice_dice.py"}
@@ -76,6 +80,20 @@ def test_no_arrow_outside_the_table(package):
         for path in paths
         for target, module in imports(path)
         if target not in allowed and not (_is_lazy(path) and target in OF_LAZY_KERAS)
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("package", INSIDE)
+def test_no_arrow_between_folders_outside_the_table(package):
+    folders = INSIDE[package]
+    assert set(folders) == {path.parent.name for path in (PACKAGE / package).glob("*/__init__.py")}
+    wrong = [
+        f"{path.relative_to(PACKAGE)} imports {module}"
+        for folder, allowed in folders.items()
+        for path in (PACKAGE / package / folder).rglob("*.py")
+        for target, module in imports(path)
+        if target == package and module.split(".")[2] not in allowed | {folder}
     ]
     assert not wrong
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tfkd.comparison import read_plan
-from tfkd.comparison.jobs import jobs_of
-from tfkd.comparison.row_file import RowFile
+from tfkd.comparison.runs.job import jobs_of
+from tfkd.comparison.runs.row_file import RowFile
 from tfkd.records import Manifest
 
 ROOT = Path(__file__).resolve().parents[2]

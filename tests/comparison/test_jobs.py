@@ -9,7 +9,7 @@ import pytest
 
 from tests.comparison.conftest import TABLES
 from tfkd.comparison import Plan
-from tfkd.comparison.jobs import jobs_of, records_identity, settings_of
+from tfkd.comparison.runs.job import jobs_of, records_identity, settings_of
 from tfkd.errors import PlanError
 from tfkd.records import Manifest
 from tfkd.volumes import REFERENCE

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tfkd.comparison import Plan, read_plan
-from tfkd.comparison.method import Method
+from tfkd.comparison.plan.method import Method
 from tfkd.errors import PlanError
 
 PLAN = """

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from tfkd.comparison.row_file import RowFile
+from tfkd.comparison.runs.row_file import RowFile
 
 APPENDER = """
 import sys
-from tfkd.comparison.row_file import RowFile
+from tfkd.comparison.runs.row_file import RowFile
 
 for number in range(40):
     row = {"identity": f"{sys.argv[2]} {number}", "dice": {"a": [0.5] * 2000}}

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tfkd.comparison.run_lock import run_lock
+from tfkd.comparison.runs.run_lock import run_lock
 from tfkd.volumes import file_lock
 
 HOLDER = """
 import sys
 import time
 from pathlib import Path
-from tfkd.comparison.run_lock import run_lock
+from tfkd.comparison.runs.run_lock import run_lock
 
 with run_lock(Path(sys.argv[1])) as ours:
     print(ours, flush=True)

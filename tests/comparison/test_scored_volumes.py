@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from tfkd.comparison.scored_volumes import ScoredVolumes
+from tfkd.comparison.runs.scored_volumes import ScoredVolumes
 from tfkd.errors import RecordError
 from tfkd.records import Manifest
 

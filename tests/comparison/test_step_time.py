@@ -2,8 +2,8 @@
 
 import pytest
 
-from tfkd.comparison import step_time
-from tfkd.comparison.step_time import StepTime
+from tfkd.comparison.runs import step_time
+from tfkd.comparison.runs.step_time import StepTime
 
 
 def timed(monkeypatch: pytest.MonkeyPatch, epochs: list[list[float]]) -> float | None:

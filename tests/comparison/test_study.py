@@ -9,8 +9,8 @@ import pytest
 
 from tfkd.comparison import Plan, Study
 from tfkd.comparison import study as module
-from tfkd.comparison.jobs import Job
-from tfkd.comparison.run_lock import run_lock
+from tfkd.comparison.runs.job import Job
+from tfkd.comparison.runs.run_lock import run_lock
 from tfkd.errors import PlanError, RecordError, TrainingError, TrainingInterrupted
 
 ALL = [
@@ -26,7 +26,7 @@ FILE = {"bytes": 2000, "ms_per_slice": 1.5, "threads": 1, "agreement": 1.0}
 
 
 class Made:
-    """In place of the workshop and its trainer: notes what would be made."""
+    """In place of the row maker and its trainer: notes what would be made."""
 
     def __init__(self, make_row: Callable[..., Any]) -> None:
         self.make = make_row
@@ -76,7 +76,7 @@ class Made:
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch, make_row: Callable[..., Any]) -> Made:
     made = Made(make_row)
-    monkeypatch.setattr("tfkd.comparison.workshop.Workshop", made)
+    monkeypatch.setattr("tfkd.comparison.runs.row_maker.RowMaker", made)
     monkeypatch.setattr(module, "_LOOK_AGAIN_S", 0.01)
     monkeypatch.setattr("tfkd.comparison.table.write.html_page", lambda table: "")  # takes time
     return made
@@ -111,7 +111,7 @@ def test_everything_is_made_once(study: Study, made: Made, monkeypatch: pytest.M
         "table.md",
         "table.html",
     }
-    monkeypatch.delattr("tfkd.comparison.workshop.Workshop")  # needs volumes that may be gone
+    monkeypatch.delattr("tfkd.comparison.runs.row_maker.RowMaker")  # needs volumes that may be gone
     study.run()
     assert made.runs == ALL
     assert study.outlook()[-1] == "5 of 5 done; all done"

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from tfkd.comparison import Plan, Table
-from tfkd.comparison.jobs import Job, jobs_of
+from tfkd.comparison.runs.job import Job, jobs_of
+from tfkd.comparison.runs.row_maker import mean_dice
 from tfkd.comparison.table import table_of
 from tfkd.comparison.table.csv_table import csv_table
 from tfkd.comparison.table.markdown import markdown_table
 from tfkd.comparison.table.page import html_page
-from tfkd.comparison.workshop import mean_dice
 from tfkd.metrics import CaseTable
 from tfkd.records import Manifest
 

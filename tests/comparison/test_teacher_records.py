@@ -9,8 +9,8 @@ import pytest
 
 from tests.comparison.conftest import TABLES, TEST_CASES
 from tfkd.comparison import Plan
-from tfkd.comparison.jobs import jobs_of, settings_of
-from tfkd.comparison.trainer import Trainer
+from tfkd.comparison.runs.job import jobs_of, settings_of
+from tfkd.comparison.runs.trainer import Trainer
 from tfkd.errors import PlanError
 from tfkd.records import Manifest, SplitPlan, find_source, prepare
 from tfkd.volumes import REFERENCE, PreprocessSpec

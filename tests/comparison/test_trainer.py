@@ -9,9 +9,9 @@ import pytest
 from tests.comparison.conftest import TABLES
 from tfkd import records as records_package
 from tfkd.comparison import Plan
-from tfkd.comparison.jobs import jobs_of
-from tfkd.comparison.time_left import seconds_left
-from tfkd.comparison.trainer import Trainer, _whole_seconds
+from tfkd.comparison.runs.job import jobs_of
+from tfkd.comparison.runs.time_left import seconds_left
+from tfkd.comparison.runs.trainer import Trainer, _whole_seconds
 from tfkd.errors import PlanError
 from tfkd.records import Manifest
 

@@ -15,8 +15,8 @@ from tfkd.callbacks import RunCheckpoint
 from tfkd.callbacks.run_checkpoint import Position
 from tfkd.cli.main import main
 from tfkd.comparison import Plan, Study
-from tfkd.comparison.trainer import Trainer
-from tfkd.comparison.workshop import mean_dice
+from tfkd.comparison.runs.row_maker import mean_dice
+from tfkd.comparison.runs.trainer import Trainer
 from tfkd.errors import PlanError, TrainingError
 from tfkd.models import fingerprint
 from tfkd.records import Manifest

@@ -42,7 +42,7 @@ class Config:
 def run(config: Config) -> None:
     """Makes what is missing, and prints the table."""
     from tfkd.comparison import Study, read_plan
-    from tfkd.comparison.plan_file import naming_plan
+    from tfkd.comparison.plan.plan_file import naming_plan
     from tfkd.comparison.table.markdown import markdown_table
 
     if config.dry_run and config.table:

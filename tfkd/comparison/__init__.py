@@ -7,8 +7,8 @@ left out of that label's mean; a false positive on an empty truth and a miss sco
 """
 
 from tfkd.comparison.compare import compare
-from tfkd.comparison.plan import Plan
-from tfkd.comparison.plan_file import read_plan
+from tfkd.comparison.plan.plan import Plan
+from tfkd.comparison.plan.plan_file import read_plan
 from tfkd.comparison.study import Study
 from tfkd.comparison.table import Line, Table
 

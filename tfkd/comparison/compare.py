@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from tfkd.comparison.plan import Plan
-from tfkd.comparison.plan_file import naming_plan, read_plan
+from tfkd.comparison.plan.plan import Plan
+from tfkd.comparison.plan.plan_file import naming_plan, read_plan
 from tfkd.comparison.study import Study
 from tfkd.comparison.table import Table
 

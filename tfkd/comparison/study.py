@@ -8,22 +8,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfkd.comparison.jobs import Job, jobs_of
-from tfkd.comparison.keys import check_known
-from tfkd.comparison.missing_files import MissingFiles
-from tfkd.comparison.plan import Plan
-from tfkd.comparison.row_file import RowFile
-from tfkd.comparison.run_lock import run_lock
-from tfkd.comparison.same_teacher import check_same_teacher
+from tfkd.comparison.plan.checks import check_known
+from tfkd.comparison.plan.plan import Plan
+from tfkd.comparison.runs.job import Job, jobs_of
+from tfkd.comparison.runs.missing_files import MissingFiles
+from tfkd.comparison.runs.row_file import RowFile
+from tfkd.comparison.runs.run_lock import run_lock
+from tfkd.comparison.runs.same_teacher import check_same_teacher
+from tfkd.comparison.runs.time_left import duration_text, seconds_left
+from tfkd.comparison.runs.trainer import Trainer
 from tfkd.comparison.table import Table, table_of
-from tfkd.comparison.time_left import duration_text, seconds_left
-from tfkd.comparison.trainer import Trainer
 from tfkd.errors import TfkdError, TrainingError, TrainingInterrupted
 from tfkd.records.manifest import Manifest
 
 if TYPE_CHECKING:
-    from tfkd.comparison.trainer import ProgressBar
-    from tfkd.comparison.workshop import Workshop
+    from tfkd.comparison.runs.row_maker import RowMaker
+    from tfkd.comparison.runs.trainer import ProgressBar
 
 __all__ = ["Study"]
 
@@ -159,9 +159,9 @@ class Study:
 
     def _make(self, missing: list[Job], bare: Sequence[Job]) -> None:
         """Makes files and runs until none is left that this or another process can make."""
-        from tfkd.comparison.workshop import Workshop
+        from tfkd.comparison.runs.row_maker import RowMaker
 
-        workshop = Workshop(
+        maker = RowMaker(
             self.plan,
             self.manifest,
             self.folder,
@@ -169,12 +169,12 @@ class Study:
             progress_bar=self._progress_bar,
         )
         if missing:
-            workshop.trainer.check(missing)
+            maker.trainer.check(missing)
         for job in bare:
-            self._add_file(job, workshop)
+            self._add_file(job, maker)
         waiting = False
-        while pending := self._pending(workshop):
-            if any([self._try(job, workshop) for job in pending]):
+        while pending := self._pending(maker):
+            if any([self._try(job, maker) for job in pending]):
                 waiting = False
                 continue
             if not any(self._is_possible(job) for job in pending):
@@ -184,14 +184,14 @@ class Study:
             waiting = True
             time.sleep(_LOOK_AGAIN_S)
 
-    def _pending(self, workshop: "Workshop") -> list[Job]:
+    def _pending(self, maker: "RowMaker") -> list[Job]:
         """Missing runs, after the teachers that they need and that are not on this machine."""
         missing = [job for job in self.missing() if job.identity not in self._failed]
         needed = [
             teacher
             for job in missing
             for teacher in job.taught_by
-            if not workshop.trainer.is_trained(teacher) and teacher.identity not in self._failed
+            if not maker.trainer.is_trained(teacher) and teacher.identity not in self._failed
         ]
         return sorted(_each_once([*missing, *needed]), key=lambda job: job.kind != "teacher")
 
@@ -199,9 +199,9 @@ class Study:
         """Whether it may still be made: not so if a teacher failed."""
         return all(one.identity not in self._failed for one in job.taught_by)
 
-    def _try(self, job: Job, workshop: "Workshop") -> bool:
+    def _try(self, job: Job, maker: "RowMaker") -> bool:
         """Makes a run if no other process has it, and its teachers are there."""
-        trained = all(workshop.trainer.is_trained(one) for one in job.taught_by)
+        trained = all(maker.trainer.is_trained(one) for one in job.taught_by)
         if not trained or not self._is_possible(job):
             return False
         with run_lock(self.folder / job.folder) as ours:
@@ -209,20 +209,20 @@ class Study:
                 return False
             done = self.rows.read()
             known = job.identity in done
-            if known and (job.kind != "teacher" or workshop.trainer.is_trained(job)):
+            if known and (job.kind != "teacher" or maker.trainer.is_trained(job)):
                 return True  # made by another process meanwhile
             self._announce(job)
             with self._noting_failure(job):
                 if known:
-                    workshop.trainer.train(job)
+                    maker.trainer.train(job)
                 else:
-                    fingerprints = workshop.trainer.fingerprints(job.taught_by)
+                    fingerprints = maker.trainer.fingerprints(job.taught_by)
                     check_same_teacher(job, fingerprints, done)
-                    self.rows.append(workshop.make_row(job))
+                    self.rows.append(maker.make_row(job))
         self.write_table()
         return True
 
-    def _add_file(self, job: Job, workshop: "Workshop") -> None:
+    def _add_file(self, job: Job, maker: "RowMaker") -> None:
         """Makes the int8 file of a finished run if no other process does."""
         with run_lock(self.folder / job.folder) as ours:
             row = self.rows.read().get(job.identity)
@@ -230,7 +230,7 @@ class Study:
                 return
             self._say(f"int8 file of {job.title}")
             with self._noting_failure(job):
-                self.rows.append(workshop.add_file(job, row))
+                self.rows.append(maker.add_file(job, row))
         self.write_table()
 
     @contextmanager

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from tfkd import records
-from tfkd.comparison.jobs import records_identity
+from tfkd.comparison.runs.job import records_identity
 from tfkd.records.augmentation import AUGMENTATIONS, Augmentation
 from tfkd.volumes import atomic_path
 

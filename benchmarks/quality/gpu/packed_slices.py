@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfkd.comparison.jobs import records_identity
+from tfkd.comparison.runs.job import records_identity
 from tfkd.errors import RecordError
 from tfkd.records import Manifest, Sampling
 from tfkd.records.sampling import expected_copies

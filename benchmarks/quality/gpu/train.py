@@ -27,9 +27,9 @@ import numpy as np
 from packed_slices import PackedSlices
 
 from tfkd.comparison import Plan, read_plan
-from tfkd.comparison.jobs import Job, jobs_of
-from tfkd.comparison.step_time import StepTime
-from tfkd.comparison.trainer import Trainer, forget
+from tfkd.comparison.runs.job import Job, jobs_of
+from tfkd.comparison.runs.step_time import StepTime
+from tfkd.comparison.runs.trainer import Trainer, forget
 from tfkd.distillation import Distiller, FreezeCheck
 from tfkd.errors import PlanError, TfkdError, TrainingError
 from tfkd.models import fingerprint

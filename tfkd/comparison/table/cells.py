@@ -2,7 +2,7 @@
 
 import math
 
-from tfkd.comparison.paired_test import FEWEST, PairedTest
+from tfkd.comparison.table.paired_test import FEWEST, PairedTest
 from tfkd.comparison.table.table import SMALLEST_GAP, Line, Table
 from tfkd.report.numbers import MISSING, bytes_text, count_text, dice_text, time_text
 

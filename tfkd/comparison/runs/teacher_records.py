@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tfkd.comparison.networks import Network
+from tfkd.comparison.plan.plan_network import Network
 from tfkd.errors import PlanError, RecordError
 from tfkd.records.manifest import Manifest
 

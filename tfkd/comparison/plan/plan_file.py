@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tfkd.comparison.keys import check_known
-from tfkd.comparison.plan import Plan
+from tfkd.comparison.plan.checks import check_known
+from tfkd.comparison.plan.plan import Plan
 from tfkd.errors import PlanError, RecordError
 
 __all__ = ["naming_plan", "read_plan"]

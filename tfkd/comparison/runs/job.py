@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tfkd.comparison.method import PLAIN, Method
-from tfkd.comparison.networks import Network
-from tfkd.comparison.settings import Settings
-from tfkd.comparison.teacher_records import teacher_manifest
+from tfkd.comparison.plan.method import PLAIN, Method
+from tfkd.comparison.plan.plan_network import Network
+from tfkd.comparison.plan.settings import Settings
+from tfkd.comparison.runs.teacher_records import teacher_manifest
 from tfkd.volumes import WHOLE_VOLUME
 
 if TYPE_CHECKING:
-    from tfkd.comparison.plan import Plan
+    from tfkd.comparison.plan.plan import Plan
     from tfkd.records import Manifest
 
 __all__ = ["Job", "digest", "jobs_of", "records_identity"]

@@ -8,10 +8,10 @@ from typing import Any
 from tfkd._version import __version__
 from tfkd.inference.machine import machine_words
 
-__all__ = ["circumstances"]
+__all__ = ["provenance"]
 
 
-def circumstances() -> dict[str, Any]:
+def provenance() -> dict[str, Any]:
     """Machine, versions and date, for a row: times are compared on equal machines only."""
     import tensorflow as tf
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tfkd.comparison.jobs import Job
+from tfkd.comparison.runs.job import Job
 from tfkd.errors import TrainingError
 
 __all__ = ["check_same_teacher"]

@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfkd.comparison.int8_file import measure_int8
-from tfkd.comparison.jobs import Job, settings_of
-from tfkd.comparison.machine import circumstances
-from tfkd.comparison.scored_volumes import Dice, ScoredVolumes
-from tfkd.comparison.trainer import ProgressBar, Trainer, forget
+from tfkd.comparison.runs.int8_file import measure_int8
+from tfkd.comparison.runs.job import Job, settings_of
+from tfkd.comparison.runs.provenance import provenance
+from tfkd.comparison.runs.scored_volumes import Dice, ScoredVolumes
+from tfkd.comparison.runs.trainer import ProgressBar, Trainer, forget
 
 if TYPE_CHECKING:
     import keras
 
-    from tfkd.comparison.plan import Plan
+    from tfkd.comparison.plan.plan import Plan
     from tfkd.records import Manifest
 
-__all__ = ["Workshop", "mean_dice"]
+__all__ = ["RowMaker", "mean_dice"]
 
 _INT8_NAME = "student_int8.tflite"
 
 
-class Workshop:
+class RowMaker:
     """What the rows of a comparison are made with: the trainer, test volumes, calibration slices.
 
     Args:
@@ -100,7 +100,7 @@ class Workshop:
                 "scoring": round(scored - trained, 1),
                 "export": round(time.monotonic() - scored, 1),
             },
-            **circumstances(),
+            **provenance(),
         }
         row.pop("seconds_training", None)
         del network
@@ -119,7 +119,7 @@ class Workshop:
         """
         start = time.monotonic()
         network = self.trainer.load(job)
-        int8 = self._measure_int8(job, network) | circumstances()
+        int8 = self._measure_int8(job, network) | provenance()
         seconds = {**row["seconds"], "export": round(time.monotonic() - start, 1)}
         del network
         forget()

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tfkd.comparison.jobs import Job
+from tfkd.comparison.runs.job import Job
 
 __all__ = ["MissingFiles"]
 

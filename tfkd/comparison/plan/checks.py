@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from typing import Any
 
-from tfkd.comparison.value_types import fits, type_words
+from tfkd.comparison.plan.value_types import fits, type_words
 from tfkd.errors import PlanError
 
 __all__ = ["as_table", "check_arguments", "check_known", "check_name", "typed_fields"]

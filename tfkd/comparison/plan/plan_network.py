@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from tfkd.comparison.keys import as_table, check_arguments, check_known, typed_fields
-from tfkd.comparison.settings import Settings
+from tfkd.comparison.plan.checks import as_table, check_arguments, check_known, typed_fields
+from tfkd.comparison.plan.settings import Settings
 from tfkd.errors import PlanError
 from tfkd.models import STUDENTS, TEACHERS
 from tfkd.models.arguments import WIDTH_RANGE

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from tfkd.comparison.keys import as_table, check_known, check_name, typed_fields
-from tfkd.comparison.method import PLAIN, Method
-from tfkd.comparison.networks import Network
-from tfkd.comparison.settings import Settings
+from tfkd.comparison.plan.checks import as_table, check_known, check_name, typed_fields
+from tfkd.comparison.plan.method import PLAIN, Method
+from tfkd.comparison.plan.plan_network import Network
+from tfkd.comparison.plan.settings import Settings
 from tfkd.errors import PlanError
 
 __all__ = ["Plan"]

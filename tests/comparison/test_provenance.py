@@ -2,9 +2,9 @@
 
 import pytest
 
-from tfkd.comparison import machine
+from tfkd.comparison.runs.provenance import provenance
 
 
 def test_the_cpu_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tfkd.inference.machine.cpu_model", lambda: "Some CPU")
-    assert "CPU cores (Some CPU)" in machine.circumstances()["machine"]
+    assert "CPU cores (Some CPU)" in provenance()["machine"]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from tfkd.comparison.keys import typed_fields
+from tfkd.comparison.plan.checks import typed_fields
 from tfkd.errors import PlanError
 from tfkd.volumes import WHOLE_VOLUME, Protocol
 

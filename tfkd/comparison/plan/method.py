@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from tfkd.comparison.keys import as_table, check_arguments, check_known, typed_fields
-from tfkd.comparison.value_types import fits
+from tfkd.comparison.plan.checks import as_table, check_arguments, check_known, typed_fields
+from tfkd.comparison.plan.value_types import fits
 from tfkd.errors import PlanError
 
 if TYPE_CHECKING:

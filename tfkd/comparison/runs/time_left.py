@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tfkd.comparison.jobs import Job
+from tfkd.comparison.runs.job import Job
 
 __all__ = ["duration_text", "seconds_left"]
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfkd.comparison.jobs import Job, settings_of
-from tfkd.comparison.teacher_records import teacher_manifest
+from tfkd.comparison.runs.job import Job, settings_of
+from tfkd.comparison.runs.teacher_records import teacher_manifest
 from tfkd.errors import PlanError, TrainingError
 from tfkd.volumes import atomic_path, sha256_of
 
 if TYPE_CHECKING:
     import keras
 
-    from tfkd.comparison.plan import Plan
+    from tfkd.comparison.plan.plan import Plan
     from tfkd.distillation import Distiller
     from tfkd.records import CTRecords, Manifest
 
@@ -161,7 +161,7 @@ class Trainer:
             RunCheckpoint,
             fit_resumable,
         )
-        from tfkd.comparison.step_time import StepTime
+        from tfkd.comparison.runs.step_time import StepTime
         from tfkd.distillation import FreezeCheck
         from tfkd.training import finished_network
 
