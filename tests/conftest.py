@@ -5,10 +5,16 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # The tests compile much and compute little, and pytest-xdist has a process on every core already.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
+)
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 import pytest
+
+pytest_plugins = ["tests.durations"]
 
 # Laid out as in CONTRIBUTING.md; beside the checkout unless the variable says otherwise.
 SHARED_DATA = Path(

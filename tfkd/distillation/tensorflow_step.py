@@ -25,6 +25,14 @@ class TensorFlowStep(MultiWorkerFit):
         with naming_the_loss():
             return super().fit(*args, **kwargs)  # type: ignore[misc]
 
+    def make_train_function(self: Any, force: bool = False) -> Any:
+        """Makes the optimizer's variables; made in the first step, they have it traced twice."""
+        optimizer, variables = self.optimizer, self.trainable_variables
+        if optimizer is not None and not optimizer.built and variables:
+            with self.distribute_strategy.scope(), keras.name_scope(optimizer.name):
+                optimizer.build(variables)
+        return super().make_train_function(force)  # type: ignore[misc]
+
     def train_step(self: Any, data: Any) -> dict[str, Any]:
         """One step of training on a batch `(x, y)` or `(x, y, sample_weight)`."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
