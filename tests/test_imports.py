@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "callbacks": {"models", "report"},
     "inference": {"volumes"},
     "bench": {"inference"},
-    "export": {"models", "bench"},
+    "export": {"models", "bench", "report"},
     "report": {"metrics", "inference"},
     "training": {"models", "losses", "metrics", "records", "distillation"},
     "comparison": {"training", "callbacks", "export", "report"},

@@ -10,7 +10,7 @@ from PIL import ImageColor
 from tests.callbacks.training import make_model, run
 from tfkd.callbacks import SliceImages, telling_slices
 from tfkd.callbacks.slice_panels import slice_panels
-from tfkd.report.style import label_color
+from tfkd.report.palette import label_color
 from tfkd.volumes import PreprocessSpec, SliceExample
 
 SPEC = PreprocessSpec(size=(8, 8), window_hu=(-100.0, 100.0))

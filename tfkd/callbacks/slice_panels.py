@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import ImageColor
 from skimage.segmentation import find_boundaries
 
-from tfkd.report.style import label_color
+from tfkd.report.palette import label_color
 from tfkd.volumes import IGNORE_LABEL
 
 __all__ = ["slice_panels"]

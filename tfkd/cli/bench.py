@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfkd.cli.columns import columns, megabytes
 from tfkd.cli.config import check_suffix, config_path, option, write_config
 from tfkd.cli.progress import progress_bar
+from tfkd.report.numbers import megabytes_text
+from tfkd.report.text import columns
 from tfkd.volumes import atomic_path
 
 if TYPE_CHECKING:
@@ -89,15 +90,15 @@ def _table(results: Sequence["BenchResult"]) -> str:
         [
             one.name,
             one.quantization,
-            megabytes(one.size_bytes),
+            megabytes_text(one.size_bytes),
             f"{one.ms_median:.2f}",
             f"{one.ms_p95:.2f}",
             f"{one.cpu_ms:.2f}",
             *(_figure(one.slices_per_s.get(count), 1) for count in counts),
             f"{one.volume_s:.2f}",
             f"{one.cold_start_s:.2f}",
-            megabytes(one.ram_model_bytes).split(".")[0],
-            megabytes(one.ram_volume_bytes).split(".")[0],
+            megabytes_text(one.ram_model_bytes).split(".")[0],
+            megabytes_text(one.ram_volume_bytes).split(".")[0],
             _figure(one.litert_benchmark_ms, 2),
         ]
         for one in results

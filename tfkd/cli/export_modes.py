@@ -5,11 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tfkd.cli.columns import columns, megabytes
 from tfkd.cli.config import ConfigError
 from tfkd.cli.export_qat import describe_training, train_for_int8
 from tfkd.cli.export_scores import WholeVolumeDice
 from tfkd.errors import ExportError
+from tfkd.report.numbers import megabytes_text
+from tfkd.report.text import columns
 
 if TYPE_CHECKING:
     import keras
@@ -117,7 +118,7 @@ def choose_file(
     print(f"\n{choice.reason}\n{', '.join(map(str, table))}")
     if choice.chosen is not None:
         copy_model(choice.path(choice.chosen), config.out)
-        print(f"{config.out}: {choice.chosen.mode}, {megabytes(choice.chosen.size_bytes)} MB")
+        print(f"{config.out}: {choice.chosen.mode}, {megabytes_text(choice.chosen.size_bytes)} MB")
     elif config.max_dice_drop is not None:
         raise ExportError(
             f"{config.student}: {choice.reason} Nothing was written to {config.out}; the table is "
@@ -140,9 +141,9 @@ def mode_table(rows: "Sequence[ModeRow]") -> str:
         lines.append(
             [
                 row.mode,
-                megabytes(row.size_bytes),
+                megabytes_text(row.size_bytes),
                 _number(row.ms_per_slice),
-                megabytes(row.ram_bytes),
+                megabytes_text(row.ram_bytes),
                 *dice,
                 _number(100 * row.dice),
                 _number(row.dice_drop),

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tfkd.cli.columns import columns, megabytes
 from tfkd.cli.config import ConfigError, check_suffix, config_path, option, write_config
 from tfkd.cli.naming import naming
 from tfkd.cli.progress import progress_bar
 from tfkd.cli.tensorflow_start import start_tensorflow
 from tfkd.errors import ExportError
 from tfkd.models import STUDENTS, TEACHERS
+from tfkd.report.numbers import megabytes_text
+from tfkd.report.text import columns
 from tfkd.volumes import atomic_path
 
 if TYPE_CHECKING:
@@ -119,11 +120,11 @@ def _file_table(result: "Preflight") -> str:
     rows = [
         [
             one.quantization,
-            megabytes(one.size_bytes),
+            megabytes_text(one.size_bytes),
             f"{one.ms:.2f}",
             f"{one.cpu_ms:.2f}",
-            megabytes(one.live_bytes),
-            megabytes(one.ram_bytes),
+            megabytes_text(one.live_bytes),
+            megabytes_text(one.ram_bytes),
         ]
         for one in result.files.values()
     ]

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tfkd.cli.columns import columns
 from tfkd.cli.config import DependentDefaults, config_path, option, write_config
 from tfkd.cli.progress import progress_bar
 from tfkd.cli.tensorflow_start import start_tensorflow
+from tfkd.report.text import columns
 from tfkd.volumes import PROTOCOLS, WHOLE_VOLUME
 
 if TYPE_CHECKING:

@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tfkd.export.mode_row import ModeRow
+from tfkd.report.palette import INK, LINE, MUTED, SERIES_COLORS
 from tfkd.volumes import atomic_path
 
 __all__ = ["write_mode_table"]
-
-_COLORS = ("#0f9d8a", "#d9622b", "#7a5ccf", "#b8860b", "#0072b2", "#b03a6f", "#3d7f3d")
-_INK, _MUTED = "#1d2733", "#66727f"
 
 
 def write_mode_table(rows: Sequence[ModeRow], folder: Path, reason: str) -> list[Path]:
@@ -81,7 +79,7 @@ def _draw(rows: Sequence[ModeRow], path: Path) -> None:
         "ms per slice": [row.ms_per_slice for row in files],
         "RAM, MB": [None if row.ram_bytes is None else row.ram_bytes / 1e6 for row in files],
     }
-    settings = {"font.size": 9, "axes.grid": True, "grid.color": "#dfe4ea", "text.color": _INK}
+    settings = {"font.size": 9, "axes.grid": True, "grid.color": LINE, "text.color": INK}
     with matplotlib.rc_context(settings):
         figure = Figure(figsize=(11.6, 3.9), layout="constrained")
         panels = figure.subplots(1, len(costs), sharey=True)
@@ -92,18 +90,18 @@ def _draw(rows: Sequence[ModeRow], path: Path) -> None:
                 if value is not None
             ]
             front = [known[one] for one in pareto_front([point[:2] for point in known])]
-            axis.plot([x for x, _, _ in front], [y for _, y, _ in front], color=_MUTED, lw=1)
+            axis.plot([x for x, _, _ in front], [y for _, y, _ in front], color=MUTED, lw=1)
             for x, y, index in known:
-                color = _COLORS[index % len(_COLORS)]
+                color = SERIES_COLORS[index % len(SERIES_COLORS)]
                 axis.scatter([x], [y], s=40, color=color, label=files[index].mode, zorder=3)
-            axis.axhline(keras_dice, color=_MUTED, linestyle="--", linewidth=1)
-            axis.set_xlabel(title, color=_MUTED)
+            axis.axhline(keras_dice, color=MUTED, linestyle="--", linewidth=1)
+            axis.set_xlabel(title, color=MUTED)
             axis.set_xlim(0, 1.08 * max((x for x, _, _ in known), default=1.0))
             axis.set_axisbelow(True)
             axis.spines[["top", "right"]].set_visible(False)
         # A hundredth of a point is not to look like a difference.
         panels[0].set_ylim(min(panels[0].get_ylim()[0], keras_dice - 1.0))
-        panels[0].set_ylabel("mean foreground Dice, points", color=_MUTED)
+        panels[0].set_ylabel("mean foreground Dice, points", color=MUTED)
         handles, names = panels[0].get_legend_handles_labels()
         if handles:
             figure.legend(handles, names, loc="outside lower center", ncols=7, frameon=False)

@@ -11,9 +11,9 @@ holds a class is left out of that class's mean; how many cases that touched is p
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from tfkd.report.comparison import GapClosed, check_comparable, gap_closed, order_rows
 from tfkd.report.evaluation import ROLES, Evaluation, ModelInfo, Role
 from tfkd.report.scoring import CaseFilesLike, CasePaths, evaluate, time_per_slice_ms
+from tfkd.report.side_by_side import GapClosed, check_comparable, gap_closed, order_rows
 from tfkd.report.text_table import format_table
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from tfkd.report.style import INK, LINE, MUTED
+from tfkd.report.palette import INK, LINE, MUTED
 
 __all__ = ["FIGURE_SETTINGS", "FIGURE_WIDTH_INCHES", "data_url", "svg_text"]
 

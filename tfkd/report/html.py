@@ -3,20 +3,25 @@
 import math
 import os
 import platform
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from tfkd._version import __version__
 from tfkd.metrics import describe_empty_policy
 from tfkd.report import numbers
-from tfkd.report.comparison import (
+from tfkd.report.evaluation import Evaluation
+from tfkd.report.figure import data_url
+from tfkd.report.history import History, read_history
+from tfkd.report.overlays import make_overlays
+from tfkd.report.page import page
+from tfkd.report.palette import RUN_COLORS, label_color, row_colors
+from tfkd.report.plots import dice_plot, loss_plot, overview_plot
+from tfkd.report.scoring import CaseFilesLike
+from tfkd.report.side_by_side import (
     check_comparable,
     deployed_row,
     first_of_role,
@@ -24,19 +29,12 @@ from tfkd.report.comparison import (
     order_rows,
     ratio_to_teacher,
 )
-from tfkd.report.evaluation import Evaluation
-from tfkd.report.figure import data_url
-from tfkd.report.history import History, read_history
-from tfkd.report.overlays import make_overlays
-from tfkd.report.plots import dice_plot, loss_plot, overview_plot
-from tfkd.report.scoring import CaseFilesLike
 from tfkd.report.slice_choice import MAX_CLASSES
-from tfkd.report.style import label_color, row_colors
 from tfkd.volumes import PROTOCOLS, atomic_path
 
 __all__ = ["write_report"]
 
-_TEMPLATES = Path(__file__).parent / "templates"
+_TEMPLATE = Path(__file__).parent / "templates" / "report.html.j2"
 
 
 def write_report(
@@ -85,63 +83,31 @@ def write_report(
     check_comparable(evaluations)
     rows = order_rows(evaluations)
     runs = [read_history(file, name) for name, file in (histories or {}).items()]
-    page = _template().render(
-        title=title,
-        rows=rows,
-        table=rows[0].table,
-        colors=row_colors(rows),
-        summary=_summary(rows),
-        gaps=gap_closed(rows),
-        protocol=f"{rows[0].protocol}; {PROTOCOLS[rows[0].protocol].score}",
-        empty_policy=describe_empty_policy(rows[0].table.empty),
-        dice_plot=data_url(dice_plot(rows)) if rows[0].table.foreground else "",
+    facts: dict[str, Any] = {
+        "title": title,
+        "rows": rows,
+        "table": rows[0].table,
+        "colors": row_colors(rows),
+        "summary": _summary(rows),
+        "gaps": gap_closed(rows),
+        "protocol": f"{rows[0].protocol}; {PROTOCOLS[rows[0].protocol].score}",
+        "empty_policy": describe_empty_policy(rows[0].table.empty),
+        "dice_plot": data_url(dice_plot(rows)) if rows[0].table.foreground else "",
         **_curves(rows, runs),
-        overlays=make_overlays(rows, cases, window_hu, identity_affine),
-        max_classes=MAX_CLASSES,
-        max_columns=numbers.MAX_CLASS_COLUMNS,
-        window_hu=window_hu,
-        provenance=dict(provenance or {}) | _how_it_was_measured(rows),
-        css=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
-        made=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
-        version=__version__,
-    )
-    path = Path(path)
-    with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    return path
-
-
-def _template() -> Any:
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "dice": numbers.dice_text,
-        "count": numbers.count_text,
-        "bytes": numbers.bytes_text,
-        "time": numbers.time_text,
-        "ratio": numbers.ratio_text,
-        "tint": _tint,
-        "compared": numbers.compared_text,
-        "volume": numbers.volume_text,
-        "hu": lambda value: f"{value:.0f}".replace("-", "−"),
-        "capitalize_first": lambda text: text[:1].upper() + text[1:],
-    }
-    environment.tests |= {
-        "nan": math.isnan,
-        "mapping": lambda value: isinstance(value, Mapping),
-        "listing": lambda value: isinstance(value, list | tuple),
-    }
-    environment.globals |= {
+        "overlays": make_overlays(rows, cases, window_hu, identity_affine),
+        "max_classes": MAX_CLASSES,
+        "max_columns": numbers.MAX_CLASS_COLUMNS,
+        "window_hu": window_hu,
+        "provenance": dict(provenance or {}) | _how_it_was_measured(rows),
         "label_color": label_color,
         "patients": _patients,
         "ratio_to_teacher": ratio_to_teacher,
     }
-    return environment.get_template("report.html.j2")
+    text = page(_TEMPLATE, facts, filters=_FILTERS, tests=_TESTS)
+    path = Path(path)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
 
 
 def _summary(rows: Sequence[Evaluation]) -> list[tuple[str, str, str]]:
@@ -195,7 +161,7 @@ def _patients(rows: Sequence[Evaluation], label: int) -> list[dict[str, Any]]:
 
 def _curves(rows: Sequence[Evaluation], runs: Sequence[History]) -> dict[str, Any]:
     colors = row_colors(rows)
-    spare = iter(("#24476b", "#9aa5b1", "#0f9d8a", "#7a5ccf", "#d9622b") * (len(runs) + 1))
+    spare = iter(RUN_COLORS * (len(runs) + 1))
     for run in runs:
         colors.setdefault(run.name, next(spare))
     overview = overview_plot(runs, colors)
@@ -229,3 +195,26 @@ def _tint(dice: float) -> str:
     if math.isnan(dice):
         return "transparent"
     return f"hsl({10 + 125 * dice**2:.0f} 58% {91 + 3 * dice:.0f}%)"
+
+
+def _hu_text(value: float) -> str:
+    return f"{value:.0f}".replace("-", "−")
+
+
+_FILTERS: dict[str, Callable[..., str]] = {
+    "dice": numbers.dice_text,
+    "count": numbers.count_text,
+    "bytes": numbers.bytes_text,
+    "time": numbers.time_text,
+    "ratio": numbers.ratio_text,
+    "tint": _tint,
+    "compared": numbers.compared_text,
+    "volume": numbers.volume_text,
+    "hu": _hu_text,
+    "capitalize_first": lambda text: text[:1].upper() + text[1:],
+}
+_TESTS: dict[str, Callable[..., bool]] = {
+    "nan": math.isnan,
+    "mapping": lambda value: isinstance(value, Mapping),
+    "listing": lambda value: isinstance(value, list | tuple),
+}

@@ -9,6 +9,7 @@ __all__ = [
     "compared_text",
     "count_text",
     "dice_text",
+    "megabytes_text",
     "ratio_text",
     "time_text",
     "volume_text",
@@ -44,6 +45,11 @@ def bytes_text(size_bytes: int | None) -> str:
     if size_bytes < 999_500:
         return f"{_three_digits(size_bytes / 1e3)} kB"
     return f"{_three_digits(size_bytes / 1e6)} MB"
+
+
+def megabytes_text(size_bytes: int | None) -> str:
+    """A size in MB of 10⁶ bytes, without the unit; a dash for None."""
+    return MISSING if size_bytes is None else f"{size_bytes / 1e6:.2f}"
 
 
 def time_text(value: float | None) -> str:

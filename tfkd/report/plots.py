@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from tfkd.report.evaluation import Evaluation
 from tfkd.report.figure import FIGURE_SETTINGS, FIGURE_WIDTH_INCHES, svg_text
 from tfkd.report.history import History
-from tfkd.report.style import INK, row_colors
+from tfkd.report.palette import INK, row_colors
 
 __all__ = ["dice_plot", "loss_plot", "overview_plot"]
 

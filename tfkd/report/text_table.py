@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from tfkd.metrics import CaseTable, describe_empty_policy
-from tfkd.report.comparison import check_comparable, gap_closed, order_rows, ratio_to_teacher
 from tfkd.report.evaluation import Evaluation
 from tfkd.report.numbers import (
     MAX_CLASS_COLUMNS,
@@ -13,6 +12,8 @@ from tfkd.report.numbers import (
     ratio_text,
     time_text,
 )
+from tfkd.report.side_by_side import check_comparable, gap_closed, order_rows, ratio_to_teacher
+from tfkd.report.text import markdown_table
 from tfkd.volumes import PROTOCOLS
 
 __all__ = ["format_table"]
@@ -66,7 +67,7 @@ def _main_table(rows: Sequence[Evaluation], labels: Sequence[int]) -> str:
         ]
         for row in rows
     ]
-    return _align([heading, *lines])
+    return markdown_table([heading, *lines])
 
 
 def _class_table(rows: Sequence[Evaluation]) -> str:
@@ -76,7 +77,7 @@ def _class_table(rows: Sequence[Evaluation]) -> str:
         [table.label_names[label], *(_dice(row.table, label) for row in rows)]
         for label in table.foreground
     ]
-    return _align([["Dice", *(row.name for row in rows)], *lines])
+    return markdown_table([["Dice", *(row.name for row in rows)], *lines])
 
 
 def _dice(table: CaseTable, label: int) -> str:
@@ -107,16 +108,3 @@ def _empty_lines(rows: Sequence[Evaluation]) -> list[str]:
                 f"Cases without {rows[0].table.label_names[label]} on both sides: {counts}."
             )
     return lines or ["No case had a class missing on both sides."]
-
-
-def _align(cells: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
-    lines = []
-    for index, line in enumerate(cells):
-        padded = [line[0].ljust(widths[0])]
-        padded += [text.rjust(width) for text, width in zip(line[1:], widths[1:], strict=True)]
-        lines.append("| " + " | ".join(padded) + " |")
-        if index == 0:
-            rule = ["-" * widths[0]] + ["-" * (width - 1) + ":" for width in widths[1:]]
-            lines.append("| " + " | ".join(rule) + " |")
-    return "\n".join(lines)

@@ -10,15 +10,12 @@ from matplotlib.figure import Figure
 
 from tfkd.comparison.table.table import Line, Table
 from tfkd.report.figure import FIGURE_SETTINGS, FIGURE_WIDTH_INCHES, svg_text
-from tfkd.report.style import INK, MUTED
+from tfkd.report.palette import INK, MUTED, ROLE_COLORS, SERIES_COLORS
 
 __all__ = ["METHOD_COLORS", "method_color", "patients_plot", "seeds_plot"]
 
-METHOD_COLORS = {"teacher": "#24476b", "plain": "#9aa5b1"}
+METHOD_COLORS = {kind: ROLE_COLORS[kind] for kind in ("teacher", "plain")}
 """As in the report."""
-
-# Told apart by colour-blind readers, after Okabe and Ito, 2008; darker where the page is white.
-_OTHER_COLORS = ("#0f9d8a", "#d9622b", "#7a5ccf", "#b8860b", "#0072b2", "#b03a6f", "#3d7f3d")
 
 _MOST_COLUMNS = 3
 
@@ -26,7 +23,7 @@ _MOST_COLUMNS = 3
 def method_color(table: Table, line: Line) -> str:
     """Colour of a line's method, the same for every student."""
     methods = dict.fromkeys(one.method for one in table.lines if one.kind == "distilled")
-    others = dict(zip(methods, _OTHER_COLORS * (1 + len(methods) // 7), strict=False))
+    others = dict(zip(methods, SERIES_COLORS * (1 + len(methods)), strict=False))
     return METHOD_COLORS.get(line.kind) or others[line.method]
 
 

@@ -8,8 +8,8 @@ import pytest
 from tfkd.errors import RecordError
 from tfkd.metrics import CaseRow, CaseTable
 from tfkd.report import Evaluation, ModelInfo, format_table, gap_closed, order_rows
-from tfkd.report.comparison import GapClosed, check_comparable, deployed_row, ratio_to_teacher
 from tfkd.report.numbers import bytes_text, compared_text, count_text, ratio_text, time_text
+from tfkd.report.side_by_side import GapClosed, check_comparable, deployed_row, ratio_to_teacher
 
 
 def row(name, role, dice_percent, **costs) -> Evaluation:
