@@ -6,7 +6,7 @@ import pytest
 
 from tfkd.errors import RecordError
 from tfkd.records.case_files import CaseFiles, Source
-from tfkd.records.cohort_checks import check_labels_held
+from tfkd.records.cohort_checks import check_labels_held, tell_equal_cts
 from tfkd.records.manifest import CaseRecord
 
 NAMES = ("background", "liver", "tumour")
@@ -81,3 +81,16 @@ def test_a_class_in_no_training_mask_is_told() -> None:
 def test_a_class_that_the_slices_have_lost_is_told() -> None:
     with pytest.warns(UserWarning, match=r"2 of 2 masks hold a class that no slice.*0 \(liver, tu"):
         check((9, 5, 1), (9, 5, 1), in_slices=False)
+
+
+def test_one_ct_under_two_names_is_told() -> None:
+    cases = tuple(CaseFiles(str(k), Path(f"{k}.nii"), None, "p") for k in range(3))
+    source = Source("x", Path("cohort"), cases, NAMES, (0.0, 1.0))
+    geometry = ((1, 9, 9), (1.0, 1.0, 1.0), ())
+    records = [
+        CaseRecord(str(k), "p", f"{k}.nii", None, "ab"[k > 1], None, *geometry) for k in (0, 1, 2)
+    ]
+    with pytest.warns(
+        UserWarning, match=r"cohort: cases have the very same CT: 0 \(train\); 1 \(test\)\."
+    ):
+        tell_equal_cts(source, records, {"train": ("0", "2"), "test": ("1",)})

@@ -129,7 +129,7 @@ def test_what_is_listed_without_mask_or_under_another_key_is_left_out(tmp_path: 
     assert find_nnunet(root).left_out == {
         "imagesTs/t.nii.gz": "in the list 'test' without a mask, see --unlabelled",
         "imagesTr/x_0000.nii.gz": "in the list 'test' without a mask, see --unlabelled",
-        "imagesTr/b_0000.nii.gz": "in the list 'testing', unused",
+        "imagesTr/b_0000.nii.gz": "in the list 'testing', which is not read",
         "imagesTr/c_0000.nii.gz": "in no list of dataset.json",
         "labelsTr/b.nii.gz": "in no list of dataset.json",
         "labelsTr/c.nii.gz": "in no list of dataset.json",
@@ -167,7 +167,7 @@ def test_one_ct_by_two_endings_is_refused_where_none_is_stated(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("lists", "message"),
     [
-        ({"training": [pair("a"), pair("a")]}, "'training', entry 1: case a .* has the name of"),
+        ({"training": [pair("a"), pair("a")]}, "'training', entry 1: case a is listed twice"),
         (
             {"training": [pair("a"), pair("b", image=pair("a")["image"])]},
             "'training', entry 1: case b .* has the CT of another case, a",

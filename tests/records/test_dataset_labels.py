@@ -40,7 +40,7 @@ def test_ignore_is_no_class(labels: dict[str, Any], value: int) -> None:
     ("labels", "message"),
     [
         (None, "missing or empty"),
-        (["background", "liver"], "received a list"),
+        (["background", "liver"], "'labels' is a list"),
         ({"background": 0}, "a label beside the background"),
         ({"background": 0, "liver": [1, 2]}, "'liver' has the values.*region-based"),
         ({"background": 0, "liver": 1, "tumour": 3}, "without gaps"),

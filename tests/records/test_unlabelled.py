@@ -134,7 +134,10 @@ def test_the_ct_of_a_test_case_is_found_under_another_name(
     source = add_unlabelled(find_source(two_patients), other)
     with pytest.raises(RecordError, match=r"case ct without mask: .*is the CT of volume-4"):
         prepare(source, tmp_path / "out", spec, split=SplitPlan(validation=["4"], test=0))
-    manifest = prepare(source, tmp_path / "both", spec, split=SplitPlan(validation=["3"], test=0))
+    with pytest.warns(UserWarning, match=r"the very same CT: volume-4 \(train\); ct \(train\)"):
+        manifest = prepare(
+            source, tmp_path / "both", spec, split=SplitPlan(validation=["3"], test=0)
+        )
     assert manifest.case("ct").image == "../more/ct.nii.gz"
 
 
@@ -172,8 +175,8 @@ def test_masks_and_other_files_beside_the_ct_are_left_out(cohort: Path, tmp_path
     added = add_unlabelled(source, tmp_path)
     assert [case.case_id for case in added.cases[-2:]] == ["CT", "volume-30"]
     assert {Path(name).name: reason for name, reason in added.left_out.items()} == {
-        "segmentation-30.nii.gz": "named like a mask",
-        "ct_mask.nii": "named like a mask",
+        "segmentation-30.nii.gz": "a mask",
+        "ct_mask.nii": "a mask",
         "b.nii": "not a NIfTI file of the unlabelled CT",
     }
     for name in ("volume-30.nii.gz", "CT.NII"):

@@ -5,6 +5,7 @@ from typing import Any
 
 from tfkd.records.case_files import CaseFiles, Source
 from tfkd.records.case_ids import decode_case_ids, encode_case_ids
+from tfkd.records.label_counts import LabelCount
 from tfkd.records.manifest import CaseRecord, Manifest, Shard
 from tfkd.records.sampling import Sampling
 from tfkd.records.sources import find_source
@@ -17,6 +18,7 @@ __all__ = [
     "CTRecords",
     "CaseFiles",
     "CaseRecord",
+    "LabelCount",
     "Manifest",
     "Sampling",
     "Shard",

@@ -126,8 +126,11 @@ def _fingerprint(source: Source, case: CaseFiles, spec: PreprocessSpec) -> str:
 def _read_finished(path: Path, key: str) -> CaseRecord | None:
     if not path.exists():
         return None
-    facts = json.loads(path.read_text(encoding="utf-8"))
-    return CaseRecord.from_dict(facts["record"]) if facts["key"] == key else None
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        return CaseRecord.from_dict(facts["record"]) if facts["key"] == key else None
+    except (ValueError, KeyError, TypeError):
+        return None  # of another version, or damaged: the case is done again
 
 
 def _labels(mask: np.ndarray | None) -> tuple[int, ...]:
@@ -147,19 +150,24 @@ def _read_pair(source: Source, case: CaseFiles) -> tuple[Volume, Volume | None]:
     if case.mask is None:
         return image, None
     with working_on(path=case.mask):
-        mask = read_volume(case.mask, kind="mask", case_id=case.case_id, identity_affine=axes)
-    check_same_geometry(image, mask, case.image, case.mask)
+        return image, _read_mask(source, case, case.mask, image)
+
+
+def _read_mask(source: Source, case: CaseFiles, path: Path, image: Volume) -> Volume:
+    mask = read_volume(
+        path, kind="mask", case_id=case.case_id, identity_affine=source.identity_affine
+    )
+    check_same_geometry(image, mask, case.image, path)
     known = [*range(len(source.label_names)), source.ignored_label, IGNORE_LABEL]
     extra = [value for value in np.flatnonzero(_count(mask.array)).tolist() if value not in known]
     if extra:
         names = ", ".join(f"{value} {name}" for value, name in enumerate(source.label_names))
         raise RecordError(
-            f"case {case.case_id}: {case.mask} holds the label value(s) {_shortened(extra)}. "
+            f"case {case.case_id}: {path} holds the label value(s) {_shortened(extra)}. "
             f"Expected only {names}, and {IGNORE_LABEL} for pixels without label. Correct the "
             f"mask, or the list of labels."
         )
-    labels = target_mask(mask.array, source.target_labels, source.ignored_label)
-    return image, mask.with_array(labels)
+    return mask.with_array(target_mask(mask.array, source.target_labels, source.ignored_label))
 
 
 def _count(labels: np.ndarray) -> np.ndarray:

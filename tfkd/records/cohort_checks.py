@@ -1,7 +1,7 @@
 """What the masks of a whole cohort hold, and do not hold: no target vanishes without a word."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from tfkd.records.case_files import Source
 from tfkd.records.manifest import CaseRecord
 from tfkd.volumes import IGNORE_LABEL
 
-__all__ = ["check_labels_held"]
+__all__ = ["check_labels_held", "tell_equal_cts"]
 
 _SHOWN = 3  # cases named in a message
 
@@ -39,6 +39,34 @@ def check_labels_held(source: Source, records: Sequence[CaseRecord], train: Sequ
     _check_0_255(source, masked, held, ignored)
     _tell_absent(source, masked, held, ignored, train)
     _tell_lost(source, masked, held)
+
+
+def tell_equal_cts(
+    source: Source, records: Sequence[CaseRecord], splits: Mapping[str, Sequence[str]]
+) -> None:
+    """Warns of files that are one CT under two names, first of those in different splits.
+
+    Args:
+        source: The cohort.
+        records: Its cases, all prepared.
+        splits: Case ids of every split.
+    """
+    split_of = {case_id: split for split, ids in splits.items() for case_id in ids}
+    by_file: dict[str, list[str]] = {}
+    for record in records:
+        by_file.setdefault(record.image_sha256, []).append(record.case_id)
+    equal = [ids for ids in by_file.values() if len(ids) > 1]
+    if not equal:
+        return
+    equal.sort(key=lambda ids: -len({split_of[case_id] for case_id in ids}))
+    shown = ["; ".join(f"{case_id} ({split_of[case_id]})" for case_id in ids) for ids in equal]
+    more = f" and {len(equal) - _SHOWN} more" if len(equal) > _SHOWN else ""
+    warnings.warn(
+        f"{source.root}: cases have the very same CT: {' | '.join(shown[:_SHOWN])}{more}. Expected "
+        f"a patient in one split only, and once. Remove the copies.",
+        UserWarning,
+        stacklevel=3,
+    )
 
 
 def _check_0_255(

@@ -78,7 +78,8 @@ def find_nnunet(root: Path, keep_unlabelled: bool = False) -> Source:
         training = [entry for entry in _from_folders(root, ending) if entry.image not in others]
     for key, entries in {"training": training, **lists}.items():
         if key not in split_of:
-            left_out |= {name_in(root, e.image): f"in the list {key!r}, unused" for e in entries}
+            reason = f"in the list {key!r}, which is not read"
+            left_out |= {name_in(root, _with_channel(entry.image)): reason for entry in entries}
             continue
         for entry in entries:
             if key == "test" and (entry.mask is None or not os.path.isfile(entry.mask)):
@@ -131,7 +132,8 @@ def _case_of(entry: ListedCase, path: Path, keep_unlabelled: bool) -> CaseFiles:
     unlabelled = keep_unlabelled and (mask is None or not os.path.isfile(mask))
     for file, what in ((image, "the CT"), (mask, "the mask")):
         if file is not None and not os.path.isfile(file) and not (file == mask and unlabelled):
-            raise missing_file(name, what, file)
+            listed = f"{path}, {entry.where}" if entry.where else ""
+            raise missing_file(name, what, file, listed)
     return CaseFiles(name, image, None if unlabelled else mask, name)
 
 
@@ -144,13 +146,20 @@ def _check_new(
 ) -> None:
     """Raises if an earlier entry has the same name or the same CT."""
     other = cases.get(case.case_id) or by_image.get(case.image)
-    if other is not None:
-        what = "the name" if case.case_id == other.case_id else "the CT"
+    if other is None:
+        return
+    where = f"{path}: {entry.where}: " if entry.where else ""
+    if (case.case_id, case.image, case.mask) == (other.case_id, other.image, other.mask):
         raise RecordError(
-            f"{path}: {entry.where}: case {case.case_id} ({case.image}, {case.mask}) has {what} of "
-            f"another case, {other.case_id} ({other.image}, {other.mask}). Expected each case "
-            f"once, under a name of its own. Remove or rename one."
+            f"{where}case {case.case_id} is listed twice. Expected each case once, in one of the "
+            f"lists. Remove one of its entries."
         )
+    what = "the name" if case.case_id == other.case_id else "the CT"
+    raise RecordError(
+        f"{where}case {case.case_id} ({case.image}, {case.mask}) has {what} of another case, "
+        f"{other.case_id} ({other.image}, {other.mask}). Expected each case once, under a name of "
+        f"its own. Remove or rename one."
+    )
 
 
 def _with_channel(image: Path) -> Path:
@@ -185,7 +194,7 @@ def _from_folders(root: Path, ending: str | None) -> list[ListedCase]:
         suffix = ending or ".nii.gz"
         image = images.get(name, [root / "imagesTr" / f"{name}{_CHANNEL}{suffix}"])[0]
         mask = masks.get(name, [root / "labelsTr" / f"{name}{suffix}"])[0]
-        entries.append(ListedCase("imagesTr", name, image, mask))
+        entries.append(ListedCase("", name, image, mask))
     return entries
 
 

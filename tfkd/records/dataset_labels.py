@@ -31,8 +31,8 @@ def read_labels(labels: Any, path: Path) -> tuple[tuple[str, ...], int | None]:
             value 0 is not the background.
     """
     if not isinstance(labels, dict) or not labels:
-        received = "no labels" if not labels else kind_of(labels)
-        raise RecordError(f"{path}: 'labels' is missing or empty: received {received}. {_HINT}")
+        received = "is missing or empty" if not labels else f"is {kind_of(labels)}"
+        raise RecordError(f"{path}: 'labels' {received}. {_HINT}")
     pairs = _names_and_values(labels, path)
     names: dict[int, str] = {}
     for name, value in pairs:

@@ -174,9 +174,14 @@ def _files_of(cases: Iterable[CaseFiles]) -> list[Path]:
     return [path for case in cases for path in (case.image, case.mask) if path is not None]
 
 
-def missing_file(case_id: str, what: str, path: Path) -> RecordError:
-    """The error for a case whose CT or mask is not there."""
+def missing_file(case_id: str, what: str, path: Path, listed: str = "") -> RecordError:
+    """The error for a case whose CT or mask is not there; `listed` says where it is listed."""
     keep = "" if what == "the CT" else ", or keep it as unlabelled CT (--missing-masks keep)"
+    if listed:
+        return RecordError(
+            f"case {case_id}: {what} is missing, expected at {path} by {listed}. Add the file, or "
+            f"correct the entry{keep}."
+        )
     return RecordError(
         f"case {case_id}: {what} is missing, expected at {path}. "
         f"Add the file, or move the case out of the folder{keep}."

@@ -19,7 +19,7 @@ from tfkd.records.case_writer import (
     write_case,
     write_case_apart,
 )
-from tfkd.records.cohort_checks import check_labels_held
+from tfkd.records.cohort_checks import check_labels_held, tell_equal_cts
 from tfkd.records.left_out import told_left_out
 from tfkd.records.manifest import MANIFEST_NAME, CaseRecord, Manifest, Shard
 from tfkd.records.mask_choice import keep_masks
@@ -110,10 +110,10 @@ def prepare(
     # Whom an explicit list of training cases leaves out, its writer knows.
     to_tell = dict(source.left_out) | (unused if split.train is None else {})
     source = dataclasses.replace(source, cases=cases, left_out={**source.left_out, **unused})
-    source = _narrowed(source, unused)
     _check_free(out)
     if to_tell:
         warnings.warn(f"{source.root}: {told_left_out(to_tell)}.", UserWarning, stacklevel=2)
+    source = _narrowed(source, unused)
     partial = out.with_name(f"{out.name}.partial")
     _check_own(partial)
     cases_folder = partial / "cases"
@@ -125,7 +125,9 @@ def prepare(
         if not any(cases_folder.glob("*")):
             shutil.rmtree(partial, ignore_errors=True)
     check_labels_held(source, records, splits["train"])
-    return _finish(source, spec, splits, records, partial, out, shard_mb, protocol)
+    manifest = _finish(source, spec, splits, records, partial, out, shard_mb, protocol)
+    tell_equal_cts(source, records, splits)
+    return manifest
 
 
 def _protocol_named(name: str) -> Protocol:

@@ -8,11 +8,13 @@ from pathlib import Path
 from tfkd.errors import RecordError
 from tfkd.records.case_files import CaseFiles, Source, natural_key
 from tfkd.records.left_out import loose_images, name_in
+from tfkd.volumes.label_content import holds_labels
+from tfkd.volumes.names import name_of
 
 __all__ = ["add_unlabelled"]
 
 _NIFTI = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
-# Names by which masks go that lie among the CT, such as those of LiTS17 and of `tfkd predict`.
+# Names of masks among the CT, such as those of LiTS17, for files whose voxels do not tell.
 _OF_A_MASK = re.compile(
     r"^(segmentation|label|mask)s?([-_ .]|\d|$)|[-_ .](segmentation|seg|label|mask)s?$",
     re.IGNORECASE,
@@ -30,7 +32,7 @@ def add_unlabelled(source: Source, folder: str | Path) -> Source:
         source: The cohort, whose identity affine holds for these files as well.
         folder: Folder of NIfTI files (.nii, .nii.gz), such as nnU-Net's ``imagesTs``; folders in
             it are not looked into. A case is named after its file, without nnU-Net's ``_0000``.
-            Files that are named like masks (``segmentation-3.nii.gz``) are no cases.
+            Masks among them, known by their voxels, are no cases.
 
     Returns:
         The cohort with the cases, which come last. Other files of images in the folder are in its
@@ -47,7 +49,7 @@ def add_unlabelled(source: Source, folder: str | Path) -> Source:
     """
     folder = Path(folder)
     found = sorted(path for path in folder.glob("[!.]*") if _NIFTI.search(path.name))
-    images = [path for path in found if path.is_file() and not _OF_A_MASK.search(_stem(path))]
+    images = [path for path in found if path.is_file() and not _is_mask(path)]
     if not images:
         reason = "nothing but masks" if found else "no NIfTI file in it"
         reason = reason if folder.is_dir() else "no such folder"
@@ -63,14 +65,15 @@ def add_unlabelled(source: Source, folder: str | Path) -> Source:
     of_cases = [path for c in source.cases for path in (c.image, c.mask) if path is not None]
     for path in loose_images(folder, [*images, *of_cases]):
         among = path.parent == folder and _NIFTI.search(path.name)
-        reason = "named like a mask" if among else "not a NIfTI file of the unlabelled CT"
+        reason = "a mask" if among else "not a NIfTI file of the unlabelled CT"
         left_out.setdefault(name_in(source.root, path), reason)
     return dataclasses.replace(source, cases=(*source.cases, *cases), left_out=left_out)
 
 
+def _is_mask(path: Path) -> bool:
+    of_labels = holds_labels(path)
+    return bool(_OF_A_MASK.search(name_of(path))) if of_labels is None else of_labels
+
+
 def _name(path: Path) -> str:
-    return _stem(path).removesuffix(_CHANNEL)
-
-
-def _stem(path: Path) -> str:
-    return _NIFTI.sub("", path.name)
+    return name_of(path).removesuffix(_CHANNEL)
