@@ -20,6 +20,7 @@ SLICE_TAGS = (
 )
 
 _UNIT_TOLERANCE = 0.01
+_MOST_RESCALE = 1e5  # far beyond any HU
 # No tissue, and no metal in a CT of 12 bits, is as bright.
 _HIGHEST_HU = 3071
 
@@ -87,8 +88,10 @@ def slice_header(dataset: Any, path: Path, where: str) -> SliceHeader:
     rows, columns = read.count("Rows"), read.count("Columns")
     _check_bits(read)
     slope, intercept = read.number("RescaleSlope"), read.number("RescaleIntercept")
-    if slope == 0:
-        raise read.error("RescaleSlope", "a number other than 0")
+    if not 0 < slope < _MOST_RESCALE:
+        raise read.error("RescaleSlope", "a number above 0, 1 for most CT")
+    if abs(intercept) > _MOST_RESCALE:
+        raise read.error("RescaleIntercept", "a number of HU, -1024 for most CT")
     return SliceHeader(
         path=path,
         series=as_text(dataset, "SeriesInstanceUID"),

@@ -1,7 +1,9 @@
 """The slices of a CT as a DICOM SEG refers to them, with what the standard asks for filled in."""
 
+import contextlib
 import datetime
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,16 +40,27 @@ def seg_sources(ct: DicomSlices) -> list[Any]:
             or frames of reference.
     """
     made: dict[str, None] = {}
-    sources = [_source(path, ct, made) for path in ct.files]
-    uids = [str(source.SOPInstanceUID) for source in sources]
-    for path, uid in zip(ct.files, uids, strict=True):
-        if not uid or uids.count(uid) > 1:
-            raise GeometryError(
-                f"Case {ct.case_id!r}, file {path}, tag SOPInstanceUID: expected a UID of its own, "
-                f"to which a DICOM SEG can refer. Received {uid or 'none'}. Write a NIfTI mask."
-            )
-    for tag in _UIDS:
-        _one_uid(tag, sources, uids, ct, made)
+    with warnings.catch_warnings():
+        # What pydicom thinks of values, once for each slice.
+        warnings.simplefilter("ignore", UserWarning)
+        sources = [_source(path, ct, made) for path in ct.files]
+        uids = [str(source.SOPInstanceUID) for source in sources]
+        counts = Counter(uids)
+        for path, uid in zip(ct.files, uids, strict=True):
+            if not uid or counts[uid] > 1:
+                raise GeometryError(
+                    f"Case {ct.case_id!r}, file {path}, tag SOPInstanceUID: expected a UID of its "
+                    f"own, to which a DICOM SEG can refer. Received {uid or 'none'}. Write a NIfTI "
+                    "mask."
+                )
+        for tag in _UIDS:
+            _one_uid(tag, sources, uids, ct, made)
+        for tag in (*_UIDS, "SOPInstanceUID"):
+            if not all(source[tag].value.is_valid for source in sources):
+                made[f"{tag} was kept, though it is no valid UID"] = None
+        for tag in _MAY_BE_EMPTY:
+            if len({as_text(source, tag) for source in sources}) > 1:
+                made[f"{tag} is that of the first slice, of several"] = None
     if made:
         warnings.warn(
             f"Case {ct.case_id!r}: the slices are no complete DICOM. For the DICOM SEG, "
@@ -61,9 +74,7 @@ def seg_sources(ct: DicomSlices) -> list[Any]:
 def _source(path: Path, ct: DicomSlices, made: dict[str, None]) -> Any:
     """Return one header; adds to `made` what was made up."""
     source = read_dicom(path, pixels=False)
-    # Some scanners leave it empty, which highdicom refuses and the standard takes for ASCII.
-    if "SpecificCharacterSet" in source and not source.SpecificCharacterSet:
-        del source.SpecificCharacterSet
+    _simplify_characters(source)
     for tag in _MAY_BE_EMPTY:
         if tag not in source:
             setattr(source, tag, "")
@@ -78,11 +89,33 @@ def _source(path: Path, ct: DicomSlices, made: dict[str, None]) -> Any:
         source.SOPClassUID = of_file if of_file in CT_CLASSES else CT_CLASSES[0]
         made["SOPClassUID was taken to be CT Image Storage"] = None
     source.Modality = "CT"
-    if not as_text(source, "SliceThickness"):
+    if not _is_thickness(as_text(source, "SliceThickness")):
         source.SliceThickness = round(ct.spacing_mm[0], 6)
         made["SliceThickness was taken from the distance of the slices"] = None
-    # As they are used for the CT: a file of its own may round them in another way.
     return source
+
+
+def _simplify_characters(source: Any) -> None:
+    """Some scanners leave the set empty, which the standard takes for ASCII; others name several.
+
+    highdicom wants one that it knows.
+    """
+    if "SpecificCharacterSet" not in source:
+        return
+    stated = source.SpecificCharacterSet
+    if not stated:
+        del source.SpecificCharacterSet
+    elif not isinstance(stated, str) or stated not in pydicom().charset.python_encoding:
+        with contextlib.suppress(ValueError, TypeError):  # of values that are no text
+            source.decode()
+        source.SpecificCharacterSet = "ISO_IR 192"  # UTF-8
+
+
+def _is_thickness(value: str) -> bool:
+    try:
+        return 0 < float(value) < float("inf")
+    except ValueError:
+        return False
 
 
 def _one_uid(

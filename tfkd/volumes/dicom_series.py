@@ -42,27 +42,30 @@ def read_series(folder: Path, where: str) -> list[SliceHeader]:
     unreadable: dict[Path, str] = {}
     others: dict[Path, str] = {}
     guessed: list[Path] = []
-    for path in _files(folder):
-        dataset = _header(path, where)
-        if dataset is None:
-            unreadable[path] = "empty" if path.stat().st_size == 0 else "no DICOM"
-            continue
-        kind = _kind(dataset)
-        if kind == "CT":
-            slices.append(slice_header(dataset, path, where))
-            if not as_text(dataset, "Modality"):
-                guessed.append(path)
-        elif kind:
-            others[path] = kind
-        else:
-            unreadable[path] = "cut short, or without the tag Modality"
+    with warnings.catch_warnings():
+        # What pydicom thinks of values, once for each slice; those that are used are checked here.
+        warnings.simplefilter("ignore", UserWarning)
+        for path in _files(folder):
+            dataset = _header(path, where)
+            if dataset is None:
+                unreadable[path] = "empty" if path.stat().st_size == 0 else "no DICOM"
+                continue
+            kind = _kind(dataset)
+            if kind == "CT":
+                slices.append(slice_header(dataset, path, where))
+                if not as_text(dataset, "Modality"):
+                    guessed.append(path)
+            elif kind:
+                others[path] = kind
+            else:
+                unreadable[path] = "cut short, or without the tag Modality"
     if not slices:
         raise _no_ct(where, unreadable, others)
     _check_neighbours(where, unreadable, [file.path for file in slices])
     _warn_of_strays(where, unreadable | others)
     bare = [file.path for file in slices if not has_preamble(file.path)]
-    _warn(where, bare, "without the preamble that DICOM asks for were read all the same")
-    _warn(where, guessed, "with an empty tag Modality were taken for CT")
+    _warn(where, bare, "read without the preamble that DICOM asks for")
+    _warn(where, guessed, "taken for CT, though the tag Modality is empty")
     return slices
 
 
@@ -158,7 +161,7 @@ def _warn_of_strays(where: str, strays: dict[Path, str]) -> None:
 
 def _warn(where: str, paths: list[Path], what: str) -> None:
     if paths:
-        files = "files" if len(paths) > 1 else "file"
+        files = "files were" if len(paths) > 1 else "file was"
         warnings.warn(
             f"{where}: {len(paths)} {files} {what} ({_names(paths)}).", UserWarning, stacklevel=4
         )

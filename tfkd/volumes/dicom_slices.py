@@ -94,12 +94,14 @@ class DicomSlices(CTSlices):
 def _check_alike(files: list[SliceHeader], where: str) -> None:
     series = sorted({file.series for file in files})
     if len(series) > 1:
-        counts = {uid: sum(file.series == uid for file in files) for uid in series}
-        names = {file.series: file.series_name for file in files if file.series_name}
+        names = {file.series: file.series_name for file in files}
+        listed = (
+            f"{names[uid]!r}, UID {uid!r}, {sum(file.series == uid for file in files)} files"
+            for uid in series
+        )
         raise GeometryError(
-            f"{where}: expected one CT series. Received {len(series)}, with so many files: "
-            f"{counts}{f', named {names}' if names else ''}. Put each series into a folder of its "
-            "own."
+            f"{where}: expected one CT series. Received {len(series)}: {'; '.join(listed)}. Put "
+            "each series into a folder of its own."
         )
     first = files[0]
     for file in files:
