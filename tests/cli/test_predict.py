@@ -1,7 +1,9 @@
 """`tfkd predict`: one CT or many, going on, failures, summary, post-processing, DICOM."""
 
 import json
+import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -203,6 +205,17 @@ def test_whatever_one_ct_raises_the_others_are_done(
     logs = list(tmp_path.glob("tfkd_predict_error_*.log"))
     assert len(logs) == (kind is not MemoryError)
     assert all(f"{kind.__name__}" in log.read_text() and log.name in line for log in logs)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_a_name_that_is_not_valid_text(exported: Path, scans: Path, tmp_path: Path) -> None:
+    ct = scans / os.fsdecode(b"J\xfcrgen.nii.gz")
+    (scans / "ct1.nii.gz").rename(ct)
+    masks, summary = tmp_path / "masks", tmp_path / "s.json"
+    for _ in range(2):
+        assert _run(exported, scans, "-o", masks, "--summary", summary) == 0
+        assert str(ct) in [case["ct"] for case in json.loads(summary.read_text())["cases"]]
+    assert (masks / os.fsdecode(b"J\xfcrgen_mask.nii.gz")).exists()
 
 
 def test_a_failure_of_the_only_ct_is_in_the_summary(

@@ -145,7 +145,8 @@ def write_config(config: Any, command: str, path: Path) -> None:
         if value is not None:
             lines.append(f"{field.name} = {_as_toml(value)}")
     with atomic_path(path) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        # TOML cannot hold a file name that is not valid text; the run goes on all the same.
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="replace")
 
 
 def config_path(output: Path) -> Path:

@@ -106,7 +106,8 @@ class PredictSummary:
         if self._path is not None:
             with atomic_path(self._path) as temporary:
                 text = json.dumps(self._document, indent=2, ensure_ascii=False, allow_nan=False)
-                temporary.write_text(text + "\n", "utf-8")
+                # In JSON, the escape of a file name that is not valid text stands for itself.
+                temporary.write_text(text + "\n", "utf-8", errors="backslashreplace")
 
     def _read(self, path: Path) -> dict[str, Any]:
         """Return the finished cases of an earlier call, by CT."""

@@ -107,7 +107,7 @@ def _in_folder(folder: Path, above: tuple[str, ...]) -> tuple[list[Path], list[L
     left_out = [LeftOut(entry, _HIDDEN) for entry in entries if _is_worth_a_word(entry)]
     entries = [entry for entry in entries if not entry.name.startswith(".")]
     if not entries:
-        return [], [*left_out, LeftOut(folder, _EMPTY)]
+        return [], left_out or [LeftOut(folder, _EMPTY)]
     folders = [entry for entry in entries if entry.is_dir()]
     files = [entry for entry in entries if not entry.is_dir()]
     volumes = [file for file in files if _is_nifti(file)]
