@@ -19,6 +19,7 @@ __all__ = [
     "comparison",
     "distillation",
     "errors",
+    "evaluation",
     "export",
     "inference",
     "losses",

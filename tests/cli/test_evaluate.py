@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tfkd.cli.main import main
-from tfkd.report import Evaluation
+from tfkd.evaluation import Evaluation
 from tfkd.volumes import sha256_of
 
 

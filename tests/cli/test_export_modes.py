@@ -12,9 +12,9 @@ import pytest
 from tfkd.cli import export_modes
 from tfkd.cli.export import Config
 from tfkd.cli.export_modes import mode_table, volumes_to_score
-from tfkd.cli.export_scores import WholeVolumeDice
 from tfkd.cli.main import main
 from tfkd.errors import ExportError, RecordError
+from tfkd.evaluation import VolumeScorer
 from tfkd.export import dice_budget, mode_measurements
 from tfkd.export.mode_row import ModeRow
 from tfkd.inference import Contract, Predictor
@@ -32,7 +32,9 @@ def words(models: Path, records: Path, out: Path, *more: str) -> list[str]:
 
 def dice_is(monkeypatch: pytest.MonkeyPatch, dice: Callable[[str], float]) -> None:
     """Sets the Dice of each number format."""
-    monkeypatch.setattr(WholeVolumeDice, "__call__", lambda _, __, name: {"liver": dice(name)})
+    monkeypatch.setattr(
+        VolumeScorer, "label_dice", lambda _, __, name, progress: {"liver": dice(name)}
+    )
 
 
 def test_the_smallest_file_within_the_budget(
@@ -83,16 +85,16 @@ def test_no_measurement_is_lost_or_made_twice(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     scored = []
-    score = WholeVolumeDice.__call__
+    score = VolumeScorer.label_dice
 
-    def counted(self, predictor, name):
+    def counted(self, predictor, name, progress):
         scored.append(name)
-        return score(self, predictor, name)
+        return score(self, predictor, name, progress)
 
     def refuse(*_, **__):
         raise ExportError("no kernel")
 
-    monkeypatch.setattr(WholeVolumeDice, "__call__", counted)
+    monkeypatch.setattr(VolumeScorer, "label_dice", counted)
     out = tmp_path / "s.tflite"
     command = words(models, records, out, "--all-modes", "--modes", "float32", "-q", "float32")
     with monkeypatch.context() as broken:

@@ -87,7 +87,7 @@ def test_settings_win_over_the_lists_and_say_so(dataset: Callable[..., Path], ca
 def test_ignore_of_nnunet_is_learned_and_scored_by_nobody(
     dataset: Callable[..., Path], capsys: Any
 ) -> None:
-    from tfkd.report.scoring import read_case
+    from tfkd.evaluation import read_case
 
     folder = dataset(labels={"background": 0, "liver": 1, "ignore": 2})
     assert main(words(folder)) == 0

@@ -19,9 +19,9 @@ from tfkd.callbacks import HistoryFile
 from tfkd.cli import demo, distill, evaluate, export, prepare, report, train
 from tfkd.cli.config import config_path, read_config
 from tfkd.cli.main import main
+from tfkd.evaluation import Evaluation
 from tfkd.inference import Predictor
 from tfkd.records import Manifest
-from tfkd.report import Evaluation
 
 ROLES = ("teacher", "plain", "distilled", "float32", "int8")
 VERBS = {

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from tfkd.evaluation import Evaluation, ModelInfo
 from tfkd.inference import Contract
 from tfkd.metrics import CaseTable
 from tfkd.records import CaseRecord, Manifest
 from tfkd.records.manifest import Shard
-from tfkd.report import Evaluation, ModelInfo
 
 __all__ = ["evaluation_of", "manifest_of", "run_record"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfkd.report import CasePaths, Evaluation, ModelInfo, evaluate
+from tfkd.evaluation import CasePaths, Evaluation, ModelInfo, evaluate
 from tfkd.volumes import Volume, canonical_affine, write_volume
 
 LABEL_NAMES = ("background", "liver", "tumour")

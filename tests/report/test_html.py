@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from tfkd.errors import RecordError
+from tfkd.evaluation import Evaluation, ModelInfo
 from tfkd.metrics import CaseTable
-from tfkd.report import Evaluation, ModelInfo, write_report
+from tfkd.report import write_report
 
 VOID = {"meta", "img", "br", "link"}
 

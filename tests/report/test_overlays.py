@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tfkd.errors import GeometryError
-from tfkd.report import CasePaths, ModelInfo, evaluate
+from tfkd.evaluation import CasePaths, ModelInfo, evaluate
 from tfkd.report.outlines import outlines_of
 from tfkd.report.overlays import make_overlays
 from tfkd.report.slice_choice import SliceWish, slice_of, wished_slices

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from tfkd.errors import RecordError
+from tfkd.evaluation import Evaluation, ModelInfo
 from tfkd.metrics import CaseRow, CaseTable
-from tfkd.report import Evaluation, ModelInfo, format_table, gap_closed, order_rows
+from tfkd.report import format_table, gap_closed, order_rows
 from tfkd.report.numbers import bytes_text, compared_text, count_text, ratio_text, time_text
 from tfkd.report.side_by_side import GapClosed, check_comparable, deployed_row, ratio_to_teacher
 

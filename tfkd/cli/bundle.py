@@ -12,7 +12,7 @@ from tfkd.cli.tensorflow_start import start_tensorflow
 from tfkd.volumes import sha256_of
 
 if TYPE_CHECKING:
-    from tfkd.report import Evaluation
+    from tfkd.evaluation import Evaluation
 
 SUMMARY = "Put a model, its contract and a model card into one folder or .zip."
 EXAMPLE = "tfkd bundle student.tflite student.zip --records records/lits --evaluation runs/lits"
@@ -102,8 +102,8 @@ def _run_record(student: Path, records: Path | None) -> dict[str, Any]:
 
 def _evaluation(path: Path, model: Path) -> "Evaluation":
     """The scores in a file, or of this model in a folder."""
+    from tfkd.evaluation import Evaluation
     from tfkd.inference import open_bundle
-    from tfkd.report import Evaluation
 
     if not path.is_dir():
         return Evaluation.load(path.with_suffix(".json") if path.suffix == ".csv" else path)

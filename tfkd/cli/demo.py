@@ -20,8 +20,8 @@ from tfkd.cli.config import (
 from tfkd.cli.distill import MethodName
 from tfkd.cli.progress import progress_bar
 from tfkd.cli.training import MODEL_NAME
+from tfkd.evaluation import Role
 from tfkd.records import Manifest, find_source
-from tfkd.report import Role
 
 SUMMARY = (
     "Go the whole way on made-up patients, or on your own: prepare, train, distil, export, report."
@@ -223,7 +223,7 @@ def _export_and_evaluate(config: Config, models: dict[str, Path]) -> None:
 
 
 def _parameters(scores: Path) -> int | None:
-    from tfkd.report import Evaluation
+    from tfkd.evaluation import Evaluation
 
     return Evaluation.load(scores).model.parameters
 

@@ -8,13 +8,13 @@ from tfkd.cli.config import ConfigError, check_suffix, config_path, option, writ
 from tfkd.cli.naming import naming
 from tfkd.cli.progress import progress_bar
 from tfkd.cli.tensorflow_start import start_tensorflow
-from tfkd.report import Role
+from tfkd.evaluation import Role
 from tfkd.volumes import atomic_path
 
 if TYPE_CHECKING:
+    from tfkd.evaluation import ModelInfo
     from tfkd.inference import LogitsFunction, VolumePredictor
     from tfkd.records import Manifest
-    from tfkd.report import ModelInfo
 
 SUMMARY = "Segment whole volumes with a model (.keras, .tflite or a bundle) and score the masks."
 EXAMPLE = "tfkd evaluate student.tflite records/lits -o runs/lits/evaluation/int8.json --role int8"
@@ -40,8 +40,9 @@ class Config:
 
 def run(config: Config) -> None:
     """Evaluates and prints the table."""
+    from tfkd.evaluation import VolumeScorer
     from tfkd.records import Manifest
-    from tfkd.report import evaluate, format_table
+    from tfkd.report import format_table
 
     check_suffix(config.out, ".json")
     is_file = config.model.suffix == ".tflite"
@@ -71,14 +72,10 @@ def run(config: Config) -> None:
             "Export it with these records."
         )
     with naming(config.model), progress_bar(f"evaluate {model.name}") as progress:
-        evaluation = evaluate(
+        evaluation = VolumeScorer(manifest, cases, memory_bytes=0).evaluate(
             predictor,
-            cases,
             model,
-            manifest.label_names,
             masks_dir=config.out.with_suffix("") if config.masks else None,
-            identity_affine=manifest.identity_affine,
-            protocol=manifest.protocol,
             progress=progress,
         )
     evaluation.save(config.out)
@@ -122,7 +119,7 @@ def _info(
     one_slice: "LogitsFunction",
     parameters: int | None,
 ) -> "ModelInfo":
-    from tfkd.report import ModelInfo, time_per_slice_ms
+    from tfkd.evaluation import ModelInfo, time_per_slice_ms
 
     return ModelInfo.of_file(
         file,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tfkd.cli.config import ConfigError
 from tfkd.cli.export_qat import describe_training, train_for_int8
-from tfkd.cli.export_scores import WholeVolumeDice
+from tfkd.cli.progress import progress_bar
 from tfkd.errors import ExportError
 from tfkd.report.numbers import megabytes_text
 from tfkd.report.text import columns
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from tfkd.cli.export import Config
     from tfkd.export.mode_row import ModeRow
+    from tfkd.inference import VolumePredictor
     from tfkd.records import CaseFiles, CTRecords, Manifest
 
 __all__ = ["choose_file", "modes_folder", "volumes_to_score"]
@@ -80,6 +81,7 @@ def choose_file(
     Raises:
         ExportError: no file is within the budget; the table is written nevertheless.
     """
+    from tfkd.evaluation import VolumeScorer
     from tfkd.export.copies import copy_model
     from tfkd.export.dice_budget import choose_mode
     from tfkd.export.mode_files import write_mode_table
@@ -89,7 +91,12 @@ def choose_file(
     folder = modes_folder(config.out)
     tuned = folder / "int8_fine_tuned.keras"
     manifest, epochs = data.manifest, config.qat_epochs
-    score = WholeVolumeDice(manifest, cases)
+    scorer = VolumeScorer(manifest, cases)
+
+    def score(predictor: "VolumePredictor", name: str) -> dict[str, float]:
+        with progress_bar(f"Dice of {name}") as progress:
+            return scorer.label_dice(predictor, name, progress)
+
     choice = choose_mode(
         StudentTask(
             student,
@@ -110,7 +117,7 @@ def choose_file(
             else None
         ),
         fine_tune_note=describe_training(data, epochs, config.seed),
-        context=score.context(),
+        context=scorer.context(),
     )
     table = write_mode_table(choice.rows, folder, choice.reason)
     print(f"\nDice on {len(cases)} whole volumes, each with the file itself:\n")

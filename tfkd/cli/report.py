@@ -31,8 +31,9 @@ class Config:
 
 def run(config: Config) -> None:
     """Writes the report, prints the table and where the report is."""
+    from tfkd.evaluation import Evaluation
     from tfkd.records import Manifest
-    from tfkd.report import Evaluation, format_table, write_report
+    from tfkd.report import format_table, write_report
     from tfkd.volumes import sha256_of
 
     evaluations = [Evaluation.load(path) for path in sorted(config.run.glob("evaluation/*.json"))]

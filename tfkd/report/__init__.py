@@ -1,8 +1,7 @@
-"""One evaluation per model, and the report that sets them side by side.
+"""Evaluations are set side by side: as text, and as a report.
 
-`evaluate` scores any `Volume -> Volume` callable on whole volumes; `write_report` puts teacher,
-students and edge files into one self-contained HTML file. Nothing here imports TensorFlow or Keras,
-and matplotlib and Jinja2 are loaded only when a report is written.
+`write_report` puts teacher, students and edge files into one self-contained HTML file. Nothing here
+imports TensorFlow or Keras, and matplotlib and Jinja2 are loaded only when a report is written.
 
 Empty masks: as in `tfkd.metrics`. By default a case in which neither the truth nor the prediction
 holds a class is left out of that class's mean; how many cases that touched is part of the report.
@@ -11,8 +10,17 @@ holds a class is left out of that class's mean; how many cases that touched is p
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from tfkd.report.evaluation import ROLES, Evaluation, ModelInfo, Role
-from tfkd.report.scoring import CaseFilesLike, CasePaths, evaluate, time_per_slice_ms
+# Those of `tfkd.evaluation` were here before, and stay for one release.
+from tfkd.evaluation import (
+    ROLES,
+    CaseFilesLike,
+    CasePaths,
+    Evaluation,
+    ModelInfo,
+    Role,
+    evaluate,
+    time_per_slice_ms,
+)
 from tfkd.report.side_by_side import GapClosed, check_comparable, gap_closed, order_rows
 from tfkd.report.text_table import format_table
 

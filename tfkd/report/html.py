@@ -11,16 +11,15 @@ import matplotlib
 import numpy as np
 
 from tfkd._version import __version__
+from tfkd.evaluation import CaseFilesLike, Evaluation
 from tfkd.metrics import describe_empty_policy
 from tfkd.report import numbers
-from tfkd.report.evaluation import Evaluation
 from tfkd.report.figure import data_url
 from tfkd.report.history import History, read_history
 from tfkd.report.overlays import make_overlays
 from tfkd.report.page import page
 from tfkd.report.palette import RUN_COLORS, label_color, row_colors
 from tfkd.report.plots import dice_plot, loss_plot, overview_plot
-from tfkd.report.scoring import CaseFilesLike
 from tfkd.report.side_by_side import (
     check_comparable,
     deployed_row,

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tfkd.errors import GeometryError
+from tfkd.evaluation import CaseFilesLike, Evaluation, read_case
 from tfkd.metrics import dice_per_class
-from tfkd.report.evaluation import Evaluation
 from tfkd.report.outlines import Outline, outlines_of
-from tfkd.report.scoring import CaseFilesLike, read_case
 from tfkd.report.slice_choice import SliceWish, judged_row, slice_of, wished_slices
 from tfkd.volumes import IGNORE_LABEL, Volume, read_volume
 

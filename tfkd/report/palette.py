@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tfkd.report.evaluation import Evaluation
+from tfkd.evaluation import Evaluation
 
 __all__ = [
     "INK",

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tfkd.report.evaluation import Evaluation
+from tfkd.evaluation import Evaluation
 from tfkd.report.figure import FIGURE_SETTINGS, FIGURE_WIDTH_INCHES, svg_text
 from tfkd.report.history import History
 from tfkd.report.palette import INK, row_colors

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfkd.errors import RecordError
-from tfkd.report.evaluation import ROLES, Evaluation, Role
+from tfkd.evaluation import ROLES, Evaluation, Role
 
 __all__ = [
     "GapClosed",

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tfkd.report.evaluation import Evaluation
+from tfkd.evaluation import Evaluation
 from tfkd.report.side_by_side import deployed_row
 
 __all__ = ["MAX_CLASSES", "SliceWish", "judged_row", "slice_of", "wished_slices"]

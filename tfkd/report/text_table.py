@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from tfkd.evaluation import Evaluation
 from tfkd.metrics import CaseTable, describe_empty_policy
-from tfkd.report.evaluation import Evaluation
 from tfkd.report.numbers import (
     MAX_CLASS_COLUMNS,
     bytes_text,

@@ -9,7 +9,7 @@ from statistics import mean, stdev
 
 from tfkd import records
 from tfkd.cli.export_qat import train_for_int8
-from tfkd.cli.export_scores import WholeVolumeDice
+from tfkd.evaluation import VolumeScorer
 from tfkd.export import keras_predictor, to_litert
 from tfkd.inference import Predictor
 from tfkd.training import load_network
@@ -33,10 +33,10 @@ def main() -> None:
     spec, names = data.spec, data.label_names
     calibration = data.calibration()
     cases = data.manifest.case_files("validation", verify=True)
-    score = WholeVolumeDice(data.manifest, cases)
+    scorer = VolumeScorer(data.manifest, cases)
 
     def points(predictor: Predictor, name: str) -> float:
-        return 100 * mean(score(predictor, name).values())
+        return 100 * mean(scorer.label_dice(predictor, name).values())
 
     def of_file(network: object, name: str) -> float:
         path = options.out / f"{name}.tflite"

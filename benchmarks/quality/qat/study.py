@@ -19,11 +19,11 @@ import numpy as np
 
 from tfkd import Distiller, Predictor
 from tfkd.distillation import recalibrate_batchnorm
+from tfkd.evaluation import ModelInfo, evaluate
 from tfkd.export import edge_form, keras_predictor, quantization_aware, to_litert
 from tfkd.losses import PredictionMapDistillation
 from tfkd.phantom import write_phantom_cohort
 from tfkd.records import CTRecords, SplitPlan, find_source, load, prepare
-from tfkd.report import ModelInfo, evaluate
 from tfkd.training import build_network, compile_for_training
 from tfkd.volumes import PreprocessSpec, atomic_path
 

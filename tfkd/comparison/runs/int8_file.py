@@ -39,7 +39,7 @@ def measure_int8(
     """
     from tfkd.export import to_litert
     from tfkd.inference import LiteRTModel
-    from tfkd.report import time_per_slice_ms
+    from tfkd.evaluation import time_per_slice_ms
 
     try:
         result = to_litert(

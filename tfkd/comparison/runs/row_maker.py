@@ -11,8 +11,8 @@ import numpy as np
 from tfkd.comparison.runs.int8_file import measure_int8
 from tfkd.comparison.runs.job import Job, settings_of
 from tfkd.comparison.runs.provenance import provenance
-from tfkd.comparison.runs.scored_volumes import Dice, ScoredVolumes
 from tfkd.comparison.runs.trainer import ProgressBar, Trainer, forget
+from tfkd.evaluation import CaseDice, VolumeScorer
 
 if TYPE_CHECKING:
     import keras
@@ -54,7 +54,8 @@ class RowMaker:
         self._folder = folder
         self._progress_bar = progress_bar or (lambda title: nullcontext())
         # Now, since volumes that are gone should not be noticed after the first training.
-        self._volumes = ScoredVolumes(manifest, plan.source)
+        cases = manifest.case_files("test", plan.source, verify=True)
+        self._scorer = VolumeScorer(manifest, cases)
         self._calibration: np.ndarray | None = None
 
     def make_row(self, job: Job) -> dict[str, Any]:
@@ -125,7 +126,7 @@ class RowMaker:
         forget()
         return {**row, "int8": int8, "seconds": seconds}
 
-    def _score(self, job: Job, network: "keras.Model") -> Dice:
+    def _score(self, job: Job, network: "keras.Model") -> CaseDice:
         from tfkd.export import keras_predictor
 
         manifest = self._manifest
@@ -133,7 +134,7 @@ class RowMaker:
             network, manifest.spec, manifest.label_names, threshold=manifest.protocol.threshold
         )
         with self._progress_bar(f"score {job.title}") as progress:
-            return self._volumes.dice(predictor, progress)
+            return self._scorer.dice(predictor, progress)
 
     def _measure_int8(self, job: Job, network: "keras.Model") -> dict[str, Any]:
         """What `measure_int8` says of the student's file, and the Dice of that file itself."""
@@ -145,7 +146,7 @@ class RowMaker:
         if "error" in facts:
             return facts
         with self._progress_bar(f"score the int8 file of {job.title}") as progress:
-            dice = self._volumes.dice(Predictor(path), progress)
+            dice = self._scorer.dice(Predictor(path), progress)
         return {**facts, "dice": dice, "mean_dice": mean_dice(dice)}
 
     def _calibration_slices(self) -> np.ndarray:
@@ -156,7 +157,7 @@ class RowMaker:
         return self._calibration
 
 
-def mean_dice(dice: Dice) -> float | None:
+def mean_dice(dice: CaseDice) -> float | None:
     """Mean over the labels of the mean over the cases, as the report has it; None for no score."""
     columns = zip(*dice.values(), strict=True)
     means = [

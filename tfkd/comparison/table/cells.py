@@ -2,8 +2,8 @@
 
 import math
 
-from tfkd.comparison.table.paired_test import FEWEST, PairedTest
 from tfkd.comparison.table.table import SMALLEST_GAP, Line, Table
+from tfkd.evaluation.paired_test import FEWEST, PairedTest
 from tfkd.report.numbers import MISSING, bytes_text, count_text, dice_text, time_text
 
 __all__ = ["cells_of", "headings", "notes", "p_text", "spread_text", "summary"]

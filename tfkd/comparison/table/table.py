@@ -9,7 +9,7 @@ import numpy as np
 
 from tfkd.comparison.runs.job import Job
 from tfkd.comparison.runs.missing_files import MissingFiles
-from tfkd.comparison.table.paired_test import PairedTest, paired_test
+from tfkd.evaluation.paired_test import PairedTest, paired_test
 from tfkd.volumes import WHOLE_VOLUME
 
 __all__ = ["Line", "Table", "table_of"]

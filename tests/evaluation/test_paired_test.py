@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import wilcoxon
 
-from tfkd.comparison.table.paired_test import PairedTest, paired_test
+from tfkd.evaluation.paired_test import PairedTest, paired_test
 
 
 def test_as_scipy() -> None:

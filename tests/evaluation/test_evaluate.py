@@ -9,16 +9,9 @@ import numpy as np
 import pytest
 
 from tfkd.errors import GeometryError, RecordError
+from tfkd.evaluation import CasePaths, Evaluation, ModelInfo, evaluate, read_case, time_per_slice_ms
 from tfkd.metrics import CaseTable, confusion_counts
-from tfkd.report import (
-    CasePaths,
-    Evaluation,
-    ModelInfo,
-    evaluate,
-    format_table,
-    time_per_slice_ms,
-)
-from tfkd.report.scoring import read_case
+from tfkd.report import format_table
 from tfkd.volumes import (
     REFERENCE,
     WHOLE_VOLUME,

@@ -1,115 +1,26 @@
-"""Scores any CT-to-mask callable on whole volumes, one at a time, and times a network."""
+"""Scores any CT-to-mask callable on whole volumes, one at a time."""
 
 import platform
 import statistics
 import time
-import typing
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from os import cpu_count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tfkd._version import __version__
 from tfkd.errors import GeometryError, RecordError
+from tfkd.evaluation.cases import CaseFilesLike, read_case
+from tfkd.evaluation.evaluation import Evaluation, ModelInfo, mask_file
 from tfkd.metrics import DEFAULT_EMPTY, CaseTable, EmptyPolicy
-from tfkd.report.evaluation import Evaluation, ModelInfo, mask_file
-from tfkd.volumes import (
-    IGNORE_LABEL,
-    WHOLE_VOLUME,
-    Protocol,
-    Volume,
-    check_same_geometry,
-    read_volume,
-    target_mask,
-    write_volume,
-)
+from tfkd.volumes import IGNORE_LABEL, WHOLE_VOLUME, Protocol, Volume, write_volume
 
-__all__ = [
-    "CaseFilesLike",
-    "CasePaths",
-    "counted_slices",
-    "evaluate",
-    "read_case",
-    "time_per_slice_ms",
-]
+__all__ = ["Progress", "evaluate"]
 
 Progress = Callable[[int, int, str], None]
-
-
-class CaseFilesLike(typing.Protocol):
-    """What a case must offer: its name and the paths of its CT and its true mask."""
-
-    @property
-    def case_id(self) -> str:
-        """Name of the case."""
-
-    @property
-    def image(self) -> Path:
-        """The CT."""
-
-    @property
-    def mask(self) -> Path | None:
-        """The true mask; None is refused when scores are wanted."""
-
-    @property
-    def target_labels(self) -> tuple[int, ...]:
-        """Labels of the mask that make one target; empty where each label is a class."""
-
-
-@dataclass(frozen=True)
-class CasePaths:
-    """A case by its paths, for data that no manifest describes.
-
-    Attributes:
-        case_id: name of the case.
-        image: the CT, NIfTI.
-        mask: the true mask, NIfTI, or None.
-        target_labels: labels of the mask that make one target; empty where each label is a class.
-        ignored_label: a label of the mask whose voxels belong to no class, beside `IGNORE_LABEL`.
-    """
-
-    case_id: str
-    image: Path
-    mask: Path | None
-    target_labels: tuple[int, ...] = ()
-    ignored_label: int | None = None
-
-
-def read_case(case: CaseFilesLike, identity_affine: str | None = None) -> tuple[Volume, Volume]:
-    """Reads the CT and the true mask of a case and checks that they lie on the same voxels.
-
-    Args:
-        case: name and paths.
-        identity_affine: as in `read_volume`.
-
-    Returns:
-        CT (int16 HU) and true mask (uint8 labels, or 1 in the case's target); `IGNORE_LABEL`
-        where the mask has the case's ignored label.
-
-    Raises:
-        RecordError: if the case has no true mask.
-        GeometryError: as `read_volume` and `check_same_geometry`.
-    """
-    if case.mask is None:
-        raise RecordError(
-            f"Case {case.case_id}: expected a true mask to compare with. Received none beside "
-            f"{case.image}; leave the case out or give its mask."
-        )
-    image = read_volume(
-        case.image, kind="ct", case_id=case.case_id, identity_affine=identity_affine
-    )
-    truth = read_volume(
-        case.mask, kind="mask", case_id=case.case_id, identity_affine=identity_affine
-    )
-    check_same_geometry(image, truth, case.image, case.mask)
-    # What offers a case need not know of ignored labels.
-    ignored_label = getattr(case, "ignored_label", None)
-    return image, truth.with_array(target_mask(truth.array, case.target_labels, ignored_label))
 
 
 def evaluate(
@@ -166,7 +77,7 @@ def evaluate(
         prediction = predictor(image)
         seconds.append(time.perf_counter() - start)
         _check_prediction(model, image, prediction, table.label_names)
-        counted = counted_slices(truth, protocol)
+        counted = _counted_slices(truth, protocol)
         table = table.with_case(
             case.case_id, truth.array[counted], prediction.array[counted], image.voxel_volume_ml
         )
@@ -181,45 +92,6 @@ def evaluate(
     )
 
 
-def time_per_slice_ms(
-    logits_fn: Callable[[NDArray[np.float32]], Any],
-    input_shape: Sequence[int],
-    *,
-    repeats: int = 20,
-    warmup: int = 3,
-) -> float:
-    """Median time of one slice through a network at batch 1, milliseconds.
-
-    Args:
-        logits_fn: (1, H, W, C) float32 -> logits; the result is brought to NumPy inside the timing,
-            so that an asynchronous call is waited for.
-        input_shape: (H, W, C).
-        repeats: timed calls, at least 1.
-        warmup: calls before the timing (tracing, caches).
-
-    Returns:
-        Milliseconds > 0, of noise in [-1, 1] (no network here has a running time that depends on
-        the values).
-
-    Raises:
-        ValueError: if `input_shape` is not (H, W, C) or `repeats` is below 1.
-    """
-    if len(input_shape) != 3 or repeats < 1:
-        raise ValueError(
-            "Expected input_shape (H, W, C) and repeats of at least 1. "
-            f"Received: input_shape={tuple(input_shape)}, repeats={repeats}"
-        )
-    noise = np.random.default_rng(0).uniform(-1, 1, (1, *input_shape)).astype(np.float32)
-    for _ in range(warmup):
-        np.asarray(logits_fn(noise))
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        np.asarray(logits_fn(noise))
-        times.append(time.perf_counter() - start)
-    return 1000 * statistics.median(times)
-
-
 def _check_cases(cases: Sequence[CaseFilesLike]) -> None:
     names = [case.case_id for case in cases]
     repeated = sorted({name for name in names if names.count(name) > 1})
@@ -230,7 +102,7 @@ def _check_cases(cases: Sequence[CaseFilesLike]) -> None:
         )
 
 
-def counted_slices(truth: Volume, protocol: Protocol) -> Any:
+def _counted_slices(truth: Volume, protocol: Protocol) -> Any:
     """Which slices of a case count.
 
     Args:
