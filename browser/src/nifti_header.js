@@ -65,11 +65,13 @@ export function readHeader(bytes, where) {
   const slope = read(layout.slope);
   const scaled = slope !== 0 && Number.isFinite(slope);
   const shape = dim.slice(1, 1 + dim[0]);
-  const affine = makeAffine({ layout, read, shape, pixdim, codes }, where);
+  const given = makeAffine({ layout, read, shape, pixdim, codes }, where);
+  // An identity says nothing; such CT, as the 3D-IRCADb cases of LiTS17, are laid out as LAS.
+  const affine = isIdentity(given) ? given.map((row, r) => (r === 0 ? [-1, 0, 0, 0] : row)) : given;
   return {
     shape,
     affine,
-    stated: codes.some((code) => code !== 0) && !isIdentity(affine),
+    stated: codes.some((code) => code !== 0) && !isIdentity(given),
     datatype: view.getInt16(layout.datatype, littleEndian),
     slope: scaled ? slope : 1,
     intercept: scaled ? read(layout.slope, 1) : 0,

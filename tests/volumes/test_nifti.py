@@ -188,12 +188,18 @@ class TestNoOrientation:
         write_volume(volume, tmp_path / "back.nii")
         assert_same_file(file, tmp_path / "back.nii")
 
-    def test_identity_affine_alone_is_taken_at_its_word_with_a_warning(
+    def test_identity_affine_alone_is_read_by_the_one_rule_with_a_warning(
         self, tmp_path: Path
     ) -> None:
         file = save(tmp_path / "volume-28.nii", hu_xyz(), np.eye(4))
-        with pytest.warns(UserWarning, match=r"read as RAS; pass identity_affine="):
+        with pytest.warns(UserWarning, match=r"read as LAS.*--identity-affine, identity_affine="):
             volume = read_volume(file)
+        np.testing.assert_array_equal(volume.array, hu_xyz().transpose(2, 1, 0)[:, ::-1])
+
+    def test_the_identity_can_be_taken_at_its_word(self, tmp_path: Path) -> None:
+        file = save(tmp_path / "volume-28.nii", hu_xyz(), np.eye(4))
+        with pytest.warns(UserWarning, match="read as RAS"):
+            volume = read_volume(file, identity_affine="RAS")
         np.testing.assert_array_equal(volume.array, hu_xyz().transpose(2, 1, 0)[:, ::-1, ::-1])
 
     def test_without_codes_the_pixel_sizes_are_believed(self, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`tfkd prepare`: CT volumes to records."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,11 @@ class Config(DependentDefaults):
     mask_cases: tuple[str, ...] = option(
         "training patients whose masks are used, by name", default=()
     )
+    identity_affine: str | None = option(
+        "axis codes of CTs and masks that state no orientation, whose affine is the identity; LAS, "
+        "as of the 3D-IRCADb cases of LiTS17 and MSD, when left out",
+        default=None,
+    )
     seed: int = option("seed of the split and of the masks", default=0)
     workers: int = option("processes", default=1)
 
@@ -107,6 +113,8 @@ def run(config: Config) -> None:
         source = add_unlabelled(source, config.unlabelled)
     if config.target is not None:
         source = source.for_target(config.target)
+    if config.identity_affine is not None:
+        source = dataclasses.replace(source, identity_affine=config.identity_affine)
     spec = PreprocessSpec(
         window_hu=config.window or source.window_hu,
         size=config.size,

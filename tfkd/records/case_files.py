@@ -52,8 +52,8 @@ class Source:
         cases: The cases, in natural order (2 before 10).
         label_names: Name of every label value: ``label_names[0]`` is ``"background"``.
         window_hu: HU window (lower, upper) that suits the target organs.
-        identity_affine: Axis codes to assume for a file whose affine is the identity, or None
-            where the affine is always to be believed.
+        identity_affine: Axis codes to assume for a file that states no orientation, see
+            `read_volume`; None for `IDENTITY_AFFINE`, as in every layout.
         target_labels: Label values that make the one class to be found; empty where each label is a
             class. See `for_target`.
         ignored_label: Value in the masks of voxels that belong to no class, beside `IGNORE_LABEL`:

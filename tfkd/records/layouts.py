@@ -7,14 +7,12 @@ from pathlib import Path
 from tfkd.errors import RecordError
 from tfkd.records.case_files import CaseFiles, Source, natural_key
 from tfkd.records.left_out import loose_images, name_in
+from tfkd.volumes import IDENTITY_AFFINE
 
 __all__ = ["find_kits19", "find_lits17", "looks_like_kits19", "looks_like_lits17"]
 
 LITS17_WINDOW_HU = (-60.0, 140.0)  # Qin et al., IEEE TMI 40(12), 2021
 KITS19_WINDOW_HU = (-200.0, 300.0)  # the same
-
-# 3D-IRCADb patients of LiTS17 carry an identity affine; their arrays are laid out like this.
-LITS17_IDENTITY_AFFINE = "LAS"
 
 # KiTS19 publishes labels for cases 0-209 only; 210-299 are its unlabelled test set.
 KITS19_LABELLED_CASES = 210
@@ -80,7 +78,7 @@ def find_lits17(root: Path, keep_unlabelled: bool = False) -> Source:
         cases=_some(cases, root, "volume-N.nii.gz and segmentation-N.nii.gz"),
         label_names=("background", "liver", "tumour"),
         window_hu=LITS17_WINDOW_HU,
-        identity_affine=LITS17_IDENTITY_AFFINE,
+        identity_affine=IDENTITY_AFFINE,
         left_out=_lits17_left_out(root, cases),
     )
 

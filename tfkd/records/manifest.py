@@ -131,7 +131,8 @@ class Manifest:
         cases: Every prepared case, in the source's order.
         shards: The TFRecord files.
         source_root: The folder that the volumes were read from.
-        identity_affine: Axis codes assumed for files with an identity affine, or None.
+        identity_affine: Axis codes assumed for files that state no orientation; None for
+            `IDENTITY_AFFINE`.
         tfkd_version: The version that wrote the records.
         schema_version: Version of this layout.
         protocol: How to train on the records and how to score; kept by its name.

@@ -9,6 +9,7 @@ from tfkd.volumes.dicom_seg import writing_dicom_seg
 from tfkd.volumes.dicom_slices import DicomSlices
 from tfkd.volumes.files import atomic_path, sha256_of
 from tfkd.volumes.nifti import check_same_geometry, read_volume, write_volume
+from tfkd.volumes.nifti_header import IDENTITY_AFFINE
 from tfkd.volumes.nifti_slices import NiftiSlices, writing_slices
 from tfkd.volumes.preprocess import (
     AIR_HU,
@@ -25,6 +26,7 @@ from tfkd.volumes.volume import IGNORE_LABEL, FileGeometry, Volume, canonical_af
 
 __all__ = [
     "AIR_HU",
+    "IDENTITY_AFFINE",
     "IGNORE_LABEL",
     "PROTOCOLS",
     "REFERENCE",

@@ -46,8 +46,9 @@ def read_volume(
         case_id: Name of the case; by default the file's name without its suffixes.
         identity_affine: What to take the axes on disk for, such as `"LAS"` (first axis grows to
             the patient's Left, …), where the file states no orientation: its affine is the
-            identity, or both its qform and sform codes are 0. Such a file gives a `UserWarning`
-            with or without this argument.
+            identity, or both its qform and sform codes are 0. None for `IDENTITY_AFFINE`,
+            `"LAS"`, whatever the cohort; `"RAS"` takes an identity at its word. Such a file
+            gives a `UserWarning` with or without this argument.
 
     Returns:
         The volume; its `origin` lets `write_volume` restore the layout of this file.

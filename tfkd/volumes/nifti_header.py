@@ -13,6 +13,7 @@ from tfkd.volumes.names import name_of
 from tfkd.volumes.volume import FileGeometry
 
 __all__ = [
+    "IDENTITY_AFFINE",
     "UNREADABLE",
     "case_id_of",
     "file_geometry",
@@ -21,6 +22,12 @@ __all__ = [
     "open_nifti",
     "three_axes",
 ]
+
+# The CT without an orientation that users meet are the 20 of 3D-IRCADb, as cases 28 to 47 of LiTS17
+# and of MSD's Task03_Liver. Their arrays are laid out like this; so are, by nibabel's rule, those
+# of files with neither qform nor sform.
+IDENTITY_AFFINE = "LAS"
+"""Axes of a file that states no orientation, unless the caller names others."""
 
 # Everything in a NIfTI header that says where the voxels lie. Copied as stored: going through
 # matrices would round the quaternion of the qform.
@@ -90,6 +97,8 @@ def file_geometry(image: Any, identity_affine: str | None, where: str) -> FileGe
         GeometryError: The affine is singular.
         ValueError: `identity_affine` does not name three axes.
     """
+    if identity_affine is not None:
+        _directions(identity_affine)  # a wrong one is told even where no file needs it
     affine = _affine(image, identity_affine, where)
     return FileGeometry(
         shape=image.shape,
@@ -147,16 +156,16 @@ def _affine(image: Any, identity_affine: str | None, where: str) -> np.ndarray:
         stated = "has an identity affine"
     else:
         return affine
-    if identity_affine is not None:
-        directions = _directions(identity_affine)
-        affine = np.eye(4)
-        affine[:3, :3] = directions * np.array(header.get_zooms()[:3], dtype=np.float64)
-    codes = "".join(nib.aff2axcodes(affine))
+    codes = IDENTITY_AFFINE if identity_affine is None else identity_affine
+    affine = np.eye(4)
+    affine[:3, :3] = _directions(codes) * np.array(header.get_zooms()[:3], dtype=np.float64)
     spacing_mm = tuple(float(s) for s in np.linalg.norm(affine[:3, :3], axis=0).round(4))
-    advice = "" if identity_affine else "; pass identity_affine= if you know better"
+    advice = ""
+    if identity_affine is None:
+        advice = " (if that is wrong, give its axes: --identity-affine, identity_affine= in Python)"
     warnings.warn(
-        f"{where} {stated}, so its orientation is a guess: read as {codes}{advice}. Its voxel size "
-        f"of {spacing_mm} mm, and all volumes and distances, may be wrong as well.",
+        f"{where} {stated}, so its orientation is not known: it is read as {codes}{advice}. Its "
+        f"voxel size of {spacing_mm} mm, and all volumes and distances, may be wrong as well.",
         UserWarning,
         stacklevel=4,
     )

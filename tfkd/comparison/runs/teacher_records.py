@@ -5,6 +5,7 @@ from pathlib import Path
 from tfkd.comparison.plan.plan_network import Network
 from tfkd.errors import PlanError, RecordError
 from tfkd.records.manifest import Manifest
+from tfkd.volumes import IDENTITY_AFFINE
 
 __all__ = ["teacher_manifest"]
 
@@ -52,7 +53,11 @@ def _check_kind(where: str, own: Manifest, manifest: Manifest) -> None:
         ("labels", manifest.label_names, own.label_names),
         ("protocol", manifest.protocol.name, own.protocol.name),
         ("target", manifest.target_labels, own.target_labels),
-        ("axes of files without any", manifest.identity_affine, own.identity_affine),
+        (
+            "axes of files without any",
+            manifest.identity_affine or IDENTITY_AFFINE,
+            own.identity_affine or IDENTITY_AFFINE,
+        ),
     ):
         if expected != received:
             raise PlanError(
