@@ -73,7 +73,7 @@ def test_a_mask_is_written_beside_it(tmp_path: Path) -> None:
 def test_files_that_are_no_ct_are_passed_over(tmp_path: Path) -> None:
     paths = write_series(tmp_path / "ct", HU)
     (tmp_path / "ct" / "README.txt").write_text("about the series")
-    edit(paths[0], Modality="SEG")
+    edit(paths[0], Modality="SEG", SeriesInstanceUID="1.2.3")
     said = r"passed over 2 files: README\.txt \(no DICOM\), 00_0\.dcm \(SEG\), which are no"
     with (
         pytest.warns(UserWarning, match=said),
@@ -183,7 +183,10 @@ def test_files_named_like_the_slices_must_be_slices(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=said):
         assert len(DicomSlices(tmp_path / "ct")) == 6
     whole = paths[5].read_bytes()
-    for content, why in ((b"", "empty"), (b"x" * 99, "no DICOM"), (whole[:140], "cut short")):
+    damaged = [(b"", "empty"), (b"x" * 99, "no DICOM"), (whole[:140], "cut short")]
+    damaged += [(whole.replace(b"CS\2\0CT", b"CS\2\0CD"), "cut short, or with an absent or unk")]
+    damaged += [(whole.replace(b"CS\2\0CT", b"CS\2\0PT"), "of the CT's series, but with the Mod")]
+    for content, why in damaged:
         paths[5].write_bytes(content)
         with pytest.raises(GeometryError, match=rf"named like the others.*02_5\.dcm \({why}"):
             DicomSlices(tmp_path / "ct")
@@ -293,6 +296,15 @@ def test_padding_brighter_than_tissue_is_air(tmp_path: Path) -> None:
     array = _stacked(slices)
     assert (array[:, 0] == -1024).all()
     np.testing.assert_array_equal(array[:, 1:], HU[:, 1:])
+
+
+def test_a_slice_with_another_scale_is_told(tmp_path: Path) -> None:
+    paths = write_series(tmp_path / "ct", HU)
+    edit(paths[2], RescaleIntercept=-1424)
+    said = r"Received \(1\.0, -1024\.0\) in 5 of 6, but \(1\.0, -1424\.0\) in 03_2\.dcm"
+    with pytest.warns(UserWarning, match=said):
+        slices = DicomSlices(tmp_path / "ct")
+    np.testing.assert_array_equal(_stacked(slices)[2], HU[2] - 400)
 
 
 def test_numbers_of_another_kind_are_told(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from tfkd.volumes.files import atomic_path
 
 __all__ = ["writing_dicom_seg"]
 
+_TRIAL_PIXELS = (16, 16)  # rows, columns: as many as there are labels, at most
+
 
 def writing_dicom_seg(
     path: str | os.PathLike[str],
@@ -34,7 +36,7 @@ def writing_dicom_seg(
     mask lies in memory meanwhile. The file appears whole or not at all.
 
     What the CT's slices lack is filled in as `seg_sources` says. All that a DICOM SEG needs is
-    checked by the call, before the block is entered: a SEG of one slice is made on trial.
+    checked by the call, before the block is entered: a SEG of few pixels is made on trial.
 
     Args:
         path: File to write, ending in `.dcm`.
@@ -92,26 +94,22 @@ def _writing(
 def _try(
     highdicom: Any, ct: DicomSlices, sources: list[Any], label_names: Sequence[str], model: str
 ) -> None:
-    """Make a SEG of every slice for itself that differs from the others in what it states.
-
-    Slices of a series are alike but for their places, so that this is the first one, mostly.
-    """
-    tried = set()
-    for path, source in zip(ct.files, sources, strict=True):
-        states = frozenset(source.keys())
-        if states in tried:
-            continue
-        tried.add(states)
-        mask = np.zeros((1, int(source.Rows), int(source.Columns)), np.uint8)
-        labels = np.arange(1, len(label_names))
-        mask.flat[: len(labels)] = labels[: mask.size]
-        try:
-            _save(highdicom, [source], mask, label_names, model, io.BytesIO())
-        except Exception as error:  # highdicom and pydicom have many kinds
-            raise GeometryError(
-                f"Case {ct.case_id!r}, file {path}: no DICOM SEG can refer to this slice "
-                f"({type(error).__name__}: {error}). Write a NIfTI mask, or complete the slices."
-            ) from error
+    """Make a SEG of all slices, but of few pixels, with every label in the first and the last."""
+    mask = np.zeros((len(sources), *_TRIAL_PIXELS), np.uint8)
+    labels = np.arange(1, len(label_names))
+    mask[0].flat[: len(labels)] = labels
+    mask[-1].flat[: len(labels)] = labels
+    try:
+        for source in sources:
+            source.Rows, source.Columns = _TRIAL_PIXELS
+        _save(highdicom, sources, mask, label_names, model, io.BytesIO())
+    except Exception as error:  # highdicom and pydicom have many kinds
+        raise GeometryError(
+            f"Case {ct.case_id!r}, folder {ct.files[0].parent}: no DICOM SEG can refer to these "
+            f"slices ({type(error).__name__}: {error}). Write a NIfTI mask, or complete the slices."
+        ) from error
+    for source in sources:
+        source.Columns, source.Rows, _ = ct.frame.file_shape
 
 
 def _save(

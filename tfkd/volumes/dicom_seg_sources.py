@@ -43,7 +43,7 @@ def seg_sources(ct: DicomSlices) -> list[Any]:
     with warnings.catch_warnings():
         # What pydicom thinks of values, once for each slice.
         warnings.simplefilter("ignore", UserWarning)
-        sources = [_source(path, ct, made) for path in ct.files]
+        sources = [_complete(path, ct, made) for path in ct.files]
         uids = [str(source.SOPInstanceUID) for source in sources]
         counts = Counter(uids)
         for path, uid in zip(ct.files, uids, strict=True):
@@ -71,8 +71,22 @@ def seg_sources(ct: DicomSlices) -> list[Any]:
     return sources
 
 
+def _complete(path: Path, ct: DicomSlices, made: dict[str, None]) -> Any:
+    """Return one header; adds to `made` what was made up.
+
+    Raises:
+        GeometryError: An attribute is damaged.
+    """
+    try:
+        return _source(path, ct, made)
+    except Exception as error:  # pydicom converts values when asked for, and raises many kinds
+        raise GeometryError(
+            f"Case {ct.case_id!r}, file {path}: an attribute that a DICOM SEG needs is damaged "
+            f"({error}). Write a NIfTI mask, or fetch the file again."
+        ) from error
+
+
 def _source(path: Path, ct: DicomSlices, made: dict[str, None]) -> Any:
-    """Return one header; adds to `made` what was made up."""
     source = read_dicom(path, pixels=False)
     _simplify_characters(source)
     for tag in _MAY_BE_EMPTY:
@@ -82,15 +96,17 @@ def _source(path: Path, ct: DicomSlices, made: dict[str, None]) -> Any:
             setattr(source, tag, "")
             made[f"{tag} was left empty, since it holds nonsense"] = None
     if not as_text(source, "SOPInstanceUID"):
-        source.SOPInstanceUID = as_text(source.file_meta, "MediaStorageSOPInstanceUID")
+        uid = as_text(source.file_meta, "MediaStorageSOPInstanceUID")
+        source.add_new("SOPInstanceUID", "UI", uid)
         made["SOPInstanceUID was taken from the head of each file"] = None
     if not as_text(source, "SOPClassUID"):
         of_file = as_text(source.file_meta, "MediaStorageSOPClassUID")
-        source.SOPClassUID = of_file if of_file in CT_CLASSES else CT_CLASSES[0]
+        of_class = of_file if of_file in CT_CLASSES else CT_CLASSES[0]
+        source.add_new("SOPClassUID", "UI", of_class)
         made["SOPClassUID was taken to be CT Image Storage"] = None
-    source.Modality = "CT"
+    source.add_new("Modality", "CS", "CT")
     if not _is_thickness(as_text(source, "SliceThickness")):
-        source.SliceThickness = round(ct.spacing_mm[0], 6)
+        source.add_new("SliceThickness", "DS", round(ct.spacing_mm[0], 6))
         made["SliceThickness was taken from the distance of the slices"] = None
     return source
 
@@ -122,6 +138,7 @@ def _one_uid(
     tag: str, sources: list[Any], uids: list[str], ct: DicomSlices, made: dict[str, None]
 ) -> None:
     """See that all slices have one UID of this kind, and make one where none has any."""
+    # A value that cannot be read counts as absent, and is replaced without being read.
     found = {as_text(source, tag) for source in sources} - {""}
     if len(found) > 1:
         raise GeometryError(
@@ -133,7 +150,7 @@ def _one_uid(
         found = {str(pydicom().uid.generate_uid(entropy_srcs=[tag, *uids]))}
     (uid,) = found
     for source in sources:
-        setattr(source, tag, uid)
+        source.add_new(tag, "UI", uid)
 
 
 def _is_sane(tag: str, value: str) -> bool:

@@ -20,6 +20,12 @@ from tfkd.volumes.dicom_header import SLICE_TAGS, SliceHeader, as_text, slice_he
 __all__ = ["read_series"]
 
 _SHOWN = 3
+# Defined terms of DICOM that may lie among CT.
+_MODALITIES = (
+    *("CT", "MR", "PT", "NM", "US", "CR", "DX", "MG", "RF", "XA", "OT", "SC", "ES", "SM", "OP"),
+    *("SEG", "SR", "PR", "KO", "REG", "FID", "RWV", "DOC", "PLAN", "STAIN", "RESP", "ECG"),
+    *("RTSTRUCT", "RTDOSE", "RTPLAN", "RTIMAGE", "RTRECORD", "M3D", "ANN"),
+)
 
 
 def read_series(folder: Path, where: str) -> list[SliceHeader]:
@@ -41,6 +47,7 @@ def read_series(folder: Path, where: str) -> list[SliceHeader]:
     slices: list[SliceHeader] = []
     unreadable: dict[Path, str] = {}
     others: dict[Path, str] = {}
+    series_of: dict[Path, str] = {}
     guessed: list[Path] = []
     with warnings.catch_warnings():
         # What pydicom thinks of values, once for each slice; those that are used are checked here.
@@ -57,10 +64,15 @@ def read_series(folder: Path, where: str) -> list[SliceHeader]:
                     guessed.append(path)
             elif kind:
                 others[path] = kind
+                series_of[path] = as_text(dataset, "SeriesInstanceUID")
             else:
-                unreadable[path] = "cut short, or without the tag Modality"
+                unreadable[path] = "cut short, or with an absent or unknown Modality"
     if not slices:
         raise _no_ct(where, unreadable, others)
+    of_slices = {file.series for file in slices} - {""}
+    for path in [path for path, series in series_of.items() if series in of_slices]:
+        # One series is of one modality: its tag is damaged.
+        unreadable[path] = f"of the CT's series, but with the Modality {others.pop(path)}"
     _check_neighbours(where, unreadable, [file.path for file in slices])
     _warn_of_strays(where, unreadable | others)
     bare = [file.path for file in slices if not has_preamble(file.path)]
@@ -93,14 +105,17 @@ def _header(path: Path, where: str) -> Any:
 
 
 def _kind(dataset: Any) -> str:
-    """Return the modality, "" for a file that does not tell."""
-    if modality := as_text(dataset, "Modality"):
-        return modality.upper()
+    """Return the modality or the class, "" for a file that states neither, or an unknown one."""
+    if modality := as_text(dataset, "Modality").upper():
+        return modality if modality in _MODALITIES else ""
     of_class = as_text(dataset, "SOPClassUID") or as_text(
         dataset.file_meta, "MediaStorageSOPClassUID"
     )
+    if of_class in CT_CLASSES:
+        return "CT"
     if of_class:
-        return "CT" if of_class in CT_CLASSES else str(pydicom().uid.UID(of_class).name)
+        name = str(pydicom().uid.UID(of_class).name)
+        return "" if name == of_class else name
     # Nothing but a CT has a place and a rescale to numbers such as -1024.
     is_like_ct = as_text(dataset, "ImagePositionPatient") and as_text(dataset, "RescaleIntercept")
     return "CT" if is_like_ct else ""

@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -187,6 +188,17 @@ def _warn_of_values(files: list[SliceHeader], where: str) -> None:
                 stacklevel=3,
             )
             break
+    scales = Counter((file.slope, file.intercept) for file in files)
+    if len(scales) > 1:
+        usual = scales.most_common(1)[0][0]
+        odd = next(file for file in files if (file.slope, file.intercept) != usual)
+        warnings.warn(
+            f"{where}: expected one RescaleSlope and RescaleIntercept for all slices, as CT has. "
+            f"Received {usual} in {scales[usual]} of {len(files)}, but "
+            f"{(odd.slope, odd.intercept)} in {odd.path.name}; each slice is read with its own.",
+            UserWarning,
+            stacklevel=3,
+        )
     padded = [file for file in files if file.padding is not None]
     if padded:
         warnings.warn(
