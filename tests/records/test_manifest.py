@@ -86,7 +86,7 @@ def test_missing_foreign_or_incomplete_manifests_are_refused(folder: Path, tmp_p
     with pytest.raises(RecordError, match="not a complete manifest"):
         Manifest.load(folder)
     (folder / MANIFEST_NAME).write_text("[]")
-    with pytest.raises(RecordError, match="received None"):
+    with pytest.raises(RecordError, match="received a list"):
         Manifest.load(folder)
     (folder / MANIFEST_NAME).write_text("{")
     with pytest.raises(RecordError, match="expected JSON"):
@@ -138,3 +138,50 @@ def test_folds_do_not_divide_patients(records: Path) -> None:
         tuple(case.case_id for case in cases if case.patient_id == "same"),
         (cases[2].case_id,),
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"splits": {"train": [["volume-0"]], "validation": [], "test": []}}, "'train': expected"),
+        ({"source_root": None}, "'source_root': expected str, received null"),
+        ({"label_names": ["background", ["liver"]]}, "'label_names': expected str"),
+        ({"schema_version": True}, "expected schema version 1, received True"),
+        ({"protocol": ["whole_volume"]}, "not a complete manifest"),
+        ({"colour": 1}, "unknown entry 'colour'"),
+    ],
+)
+def test_values_of_other_types_are_named(
+    folder: Path, changes: dict[str, object], message: str
+) -> None:
+    edit(folder, **changes)
+    with pytest.raises(RecordError, match=rf"manifest\.json: .*{message}"):
+        Manifest.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("image", None, "'cases': 'image': expected str, received null"),
+        ("spacing_mm", [3.0, 0.0, 1.5], r"case volume-0: .*the spacing \(3.0, 0.0, 1.5\) mm"),
+        ("spacing_mm", [3.0, float("inf"), 1.5], "'spacing_mm': expected float, received Infinity"),
+        ("presence_runs", [[16, [7]]], r"case volume-0: .*Received the labels \[7\]"),
+        ("voxels_per_label", [5], r"case volume-0: .*counts of \(5,\)"),
+    ],
+)
+def test_impossible_values_of_a_case_are_named(
+    folder: Path, key: str, value: object, message: str
+) -> None:
+    cases = json.loads((folder / MANIFEST_NAME).read_text())["cases"]
+    cases[0][key] = value
+    edit(folder, cases=cases)
+    with pytest.raises(RecordError, match=message):
+        Manifest.load(folder)
+
+
+def test_a_shard_of_unknown_cases_or_elsewhere_is_refused(folder: Path) -> None:
+    shards = json.loads((folder / MANIFEST_NAME).read_text())["shards"]
+    for key, value in (("case_ids", ["volume-9"]), ("file", "../x"), ("split", "dev")):
+        edit(folder, shards=[shards[0] | {key: value}, *shards[1:]])
+        with pytest.raises(RecordError, match=r"shard .* of the split .* Prepare again"):
+            Manifest.load(folder)

@@ -1,13 +1,13 @@
 """Reads ``dataset.json``, whoever wrote it, and what it says of its files."""
 
-import json
 import warnings
 from pathlib import Path
 from typing import Any
 
 from tfkd.errors import RecordError
+from tfkd.records.json_file import kind_of, read_object
 
-__all__ = ["check_one_channel", "file_ending", "kind_of", "read_dataset_file"]
+__all__ = ["check_one_channel", "file_ending", "read_dataset_file"]
 
 _ENDINGS = (".nii.gz", ".nii")
 
@@ -23,37 +23,7 @@ def read_dataset_file(path: Path) -> dict[str, Any]:
         raise RecordError(
             f"{path} is missing. Expected the folder of an nnU-Net or MSD dataset, found {found}."
         )
-    content = path.read_bytes()
-    if not content.strip():
-        raise RecordError(f"{path}: expected a JSON object, but the file is empty.")
-    try:
-        # From bytes, JSON's own rule finds the encoding, a byte order mark included.
-        facts = json.loads(content, object_pairs_hook=_each_key_once)
-    except (ValueError, RecursionError) as error:
-        raise RecordError(
-            f"{path}: expected JSON, received something else: {error}. Correct the file, or save "
-            f"it as UTF-8."
-        ) from error
-    if not isinstance(facts, dict):
-        raise RecordError(f"{path}: expected a JSON object, received {kind_of(facts)}.")
-    return facts
-
-
-def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    facts = dict(pairs)
-    if len(facts) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice!r} is there twice")
-    return facts
-
-
-def kind_of(value: Any) -> str:
-    """What a value of JSON is, in words: ``a list``."""
-    if value is None:
-        return "null"
-    kinds = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}
-    return kinds.get(type(value), "a number")
+    return read_object(path)
 
 
 def check_one_channel(facts: dict[str, Any], path: Path) -> None:

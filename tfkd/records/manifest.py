@@ -8,6 +8,7 @@ from typing import Any
 
 from tfkd.errors import RecordError
 from tfkd.records.case_files import CaseFiles, select_case
+from tfkd.records.json_file import read_object, typed
 from tfkd.records.label_counts import LabelCount, count_label
 from tfkd.records.sampling import UNLABELLED
 from tfkd.records.splits import SPLITS, check_no_leakage
@@ -85,17 +86,12 @@ class CaseRecord:
 
     @classmethod
     def from_dict(cls, facts: dict[str, Any]) -> "CaseRecord":
-        """Reads what `dataclasses.asdict` wrote, after JSON made lists of the tuples."""
-        runs = tuple((int(run), tuple(labels)) for run, labels in facts["presence_runs"])
-        return cls(
-            **{
-                **facts,
-                "shape": tuple(facts["shape"]),
-                "spacing_mm": tuple(facts["spacing_mm"]),
-                "presence_runs": runs,
-                "voxels_per_label": tuple(facts.get("voxels_per_label", ())),
-            }
-        )
+        """Reads what `dataclasses.asdict` wrote, after JSON made lists of the tuples.
+
+        Raises:
+            ValueError: If an entry is missing, unknown or of another type.
+        """
+        return typed(cls, facts)
 
 
 @dataclass(frozen=True)
@@ -328,33 +324,18 @@ class Manifest:
                 f"{path} is missing. Expected a folder written by `tfkd prepare`; if a run was "
                 f"interrupted, start the same command again and it will be finished."
             )
-        try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise RecordError(f"{path}: expected JSON, received something else: {error}") from error
-        found = facts.get("schema_version") if isinstance(facts, dict) else None
-        if found != SCHEMA_VERSION:
+        facts = read_object(path)
+        found = facts.get("schema_version")
+        if type(found) is not int or found != SCHEMA_VERSION:
             raise RecordError(
                 f"{path}: expected schema version {SCHEMA_VERSION}, received {found!r}. "
                 f"Prepare the records again with this version of tfkd."
             )
         try:
-            manifest = cls(
-                **facts
-                | {
-                    "spec": PreprocessSpec.from_dict(facts["spec"]),
-                    "label_names": tuple(facts["label_names"]),
-                    "protocol": PROTOCOLS[facts.get("protocol", WHOLE_VOLUME.name)],
-                    "target_labels": tuple(facts.get("target_labels", ())),
-                    "splits": {name: tuple(facts["splits"][name]) for name in SPLITS},
-                    "cases": tuple(CaseRecord.from_dict(case) for case in facts["cases"]),
-                    "shards": tuple(
-                        Shard(**shard | {"case_ids": tuple(shard["case_ids"])})
-                        for shard in facts["shards"]
-                    ),
-                }
-            )
-        except (KeyError, TypeError, ValueError) as error:
+            protocol = PROTOCOLS[facts.get("protocol", WHOLE_VOLUME.name)]
+            spec = PreprocessSpec.from_dict(facts["spec"])
+            manifest = typed(cls, facts, {"spec": spec, "protocol": protocol})
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise RecordError(
                 f"{path}: not a complete manifest ({type(error).__name__}: {error}). "
                 f"Prepare the records again."
@@ -364,21 +345,55 @@ class Manifest:
 
     def check(self) -> None:
         """Raises a `RecordError` if splits, cases and shards contradict each other."""
+        self._check_cases()
         patient_of = {case.case_id: case.patient_id for case in self.cases}
         listed: Sequence[str] = [case_id for ids in self.splits.values() for case_id in ids]
-        if sorted(listed) != sorted(patient_of):
+        if sorted(listed) != sorted(case.case_id for case in self.cases):
             raise RecordError(
                 f"manifest of {self.name}: expected every case in exactly one split, received "
-                f"{len(patient_of)} cases and {len(listed)} entries in splits. Prepare again."
+                f"{len(self.cases)} cases and {len(listed)} entries in splits. Prepare again."
             )
         check_no_leakage(self.splits, patient_of)
         self._check_masks()
         slices = {case.case_id: case.slices for case in self.cases}
         for shard in self.shards:
+            unknown = [case_id for case_id in shard.case_ids if case_id not in slices]
+            if unknown or shard.split not in SPLITS or Path(shard.file).name != shard.file:
+                raise RecordError(
+                    f"manifest of {self.name}: shard {shard.file!r} of the split {shard.split!r} "
+                    f"holds {', '.join(unknown[:3]) or 'known cases'}. Expected a file of the "
+                    f"folder, a split, and its cases. Prepare again."
+                )
             if sum(slices[case_id] for case_id in shard.case_ids) != shard.records:
                 raise RecordError(
                     f"manifest of {self.name}: shard {shard.file} and its cases differ in their "
                     f"number of slices. Prepare again."
+                )
+
+    def _check_cases(self) -> None:
+        """Each case has a place in space, and only labels that have names."""
+        if set(self.splits) != set(SPLITS):
+            raise RecordError(
+                f"manifest of {self.name}: expected the splits {', '.join(SPLITS)}, received "
+                f"{', '.join(self.splits)}. Prepare again."
+            )
+        known = {*range(self.num_classes), *UNLABELLED}
+        for case in self.cases:
+            held = {label for _, labels in case.presence_runs for label in labels}
+            runs = [run for run, _ in case.presence_runs]
+            sizes = (*case.shape, *case.spacing_mm, *runs)
+            counts = (*case.voxels_per_label, case.ignored_voxels)
+            if (
+                not held <= known
+                or min(sizes) <= 0
+                or min(counts) < 0
+                or len(case.voxels_per_label) not in (0, self.num_classes)
+            ):
+                raise RecordError(
+                    f"manifest of {self.name}: case {case.case_id}: expected labels below "
+                    f"{self.num_classes}, and sizes above 0. Received the labels {sorted(held)}, "
+                    f"the shape {case.shape}, the spacing {case.spacing_mm} mm and counts of "
+                    f"{case.voxels_per_label}. Prepare again."
                 )
 
     def _check_masks(self) -> None:
