@@ -24,7 +24,7 @@ def test_a_file_is_itself_whether_or_not_it_is_there(tmp_path: Path) -> None:
 
 def _save(path: Path, voxels: np.ndarray, stored: type | None = None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    image = nib.Nifti1Image(voxels, np.diag([-1.0, -1.0, 3.0, 1.0]))
+    image = nib.Nifti1Image(voxels, np.diag([-1.0, -1.0, 3.0, 1.0]), dtype=voxels.dtype)
     image.set_data_dtype(stored or voxels.dtype)
     nib.save(image, path)
     return path
@@ -80,6 +80,8 @@ def test_nothing_of_a_folder_is_lost(tmp_path: Path) -> None:
         ("of_floats.nii", _organs(1, 2, dtype=np.float32)),
         ("rounded.nii", _organs(1, 2, dtype=np.float32) * np.float32(1.0000153)),
         ("with_ignored.nii", _organs(1, -1, dtype=np.int16)),
+        ("wide.nii", _organs(1, 2, dtype=np.uint64)),
+        ("of_another_machine.nii", _organs(1, 2, dtype=np.dtype(">u4"))),
         ("of_a_lookup_table.nii", _organs(0, 500, dtype=np.int32)),
         ("whole-ml.nii.gz", np.broadcast_to(np.arange(117, dtype=np.uint8), (9, 8, 117))),
         ("liver_mask.nii", _organs(dtype=np.int16)),

@@ -4,6 +4,7 @@ import importlib
 from typing import Any
 
 from tfkd.volumes.ct_files import find_cts, open_ct
+from tfkd.volumes.ct_search import CTSearch, LeftOut, search_cts
 from tfkd.volumes.ct_slices import CTSlices, VolumeSlices
 from tfkd.volumes.dicom_seg import writing_dicom_seg
 from tfkd.volumes.dicom_slices import DicomSlices
@@ -31,9 +32,11 @@ __all__ = [
     "PROTOCOLS",
     "REFERENCE",
     "WHOLE_VOLUME",
+    "CTSearch",
     "CTSlices",
     "DicomSlices",
     "FileGeometry",
+    "LeftOut",
     "NiftiSlices",
     "PreprocessSpec",
     "Protocol",
@@ -51,6 +54,7 @@ __all__ = [
     "iter_slices",
     "open_ct",
     "read_volume",
+    "search_cts",
     "sha256_of",
     "target_mask",
     "unfit_scores",

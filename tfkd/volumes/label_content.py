@@ -42,13 +42,15 @@ def holds_labels(path: Path) -> bool | None:
         if not isinstance(image, nib.Nifti1Pair) or stored.dtype.kind not in "iufb":
             return None
         return _look(image, stored)
-    except (*UNREADABLE, OverflowError, MemoryError):
-        return None
+    except (*UNREADABLE, OverflowError, MemoryError, TypeError, KeyError):
+        return None  # nibabel has many kinds for damaged headers
 
 
 def _look(image: Any, stored: Any) -> bool | None:
     seen = _Seen()
     left = int(np.prod(image.shape, dtype=object))
+    if left <= 0:
+        return None
     with ImageOpener(image.file_map["image"].filename) as file:
         file.seek(stored.offset)
         while left > 0:
@@ -84,13 +86,16 @@ class _Seen:
         low, high = voxels.min(), voxels.max()
         if not (low >= -1 and high <= np.iinfo(np.int32).max):  # also true for NaN
             return False
+        if low == high == 0:
+            self.values.add(0)
+            return True
         if voxels.dtype.kind == "f":
             whole = np.rint(voxels)
             if np.abs(whole - voxels).max() > _ROUNDING:
                 return False
             voxels = whole.astype(np.int32)
-        if voxels.dtype.kind == "b":
-            voxels = voxels.astype(np.uint8)
+        if voxels.dtype.kind == "b" or voxels.dtype.itemsize > 4:
+            voxels = voxels.astype(np.int32)  # as wide as the numbers are by now
         if low >= 0 and high <= _HIGHEST:
             self.values.update(np.flatnonzero(np.bincount(voxels)).tolist())
         else:
