@@ -212,7 +212,9 @@ def test_trains_a_plan_that_compare_scores(
             "training": {**TABLES["training"], "cache_teacher": False},
             "teachers": {"big": {**TABLES["teachers"]["big"], "records": str(teachers_records)}},
             "students": TABLES["students"],
-            "methods": {"ours": {"preset": "tfkd", "unlabelled_share": 0.5, "ramp_epochs": 1}},
+            "methods": {
+                "ours": {"preset": "overlap_kd", "unlabelled_share": 0.5, "ramp_epochs": 1}
+            },
         }
 
     on_gpu = plan_of(packed, tmp_path / "all_masks")

@@ -23,7 +23,9 @@ class Config:
     size: tuple[int, int] = option("pixels", default=(8, 9))
     names: tuple[str, ...] = option("several", default=())
     rate: float | None = option("a number", default=None)
-    kind: Literal["a", "b"] = option("one of two", default="a", flag="-k")
+    kind: Literal["a", "b"] = option(
+        "one of two", default="a", flag="-k", earlier_names={"beta": "b"}
+    )
     loud: bool = option("a switch", default=True)
 
 
@@ -43,6 +45,15 @@ def test_file_gives_defaults_and_the_command_line_wins(tmp_path):
     path.write_text('command = "verb"\nsource = "there"\nteacher = "t"\nsize = [1, 2]\nrate = 3\n')
     config = read(["--config", str(path), "--size", "5", "6"])
     assert config == Config(Path("there"), Path("t"), size=(5, 6), rate=3.0)
+
+
+def test_a_choice_answers_to_its_earlier_name(tmp_path):
+    assert read(["here", "--teacher", "t", "-k", "beta"]).kind == "b"
+    path = tmp_path / "c.toml"
+    path.write_text('source = "there"\nteacher = "t"\nkind = "beta"\n')
+    assert read(["--config", str(path)]).kind == "b"
+    with pytest.raises(SystemExit):
+        read(["here", "--teacher", "t", "-k", "gamma"])
 
 
 def test_resolved_config_repeats_the_run(tmp_path):

@@ -7,7 +7,7 @@ import tomllib
 import types
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -57,6 +57,7 @@ def option(
     *,
     default: Any = dataclasses.MISSING,
     flag: str | None = None,
+    earlier_names: Mapping[str, str] | None = None,
 ) -> Any:
     """Field of a command's config.
 
@@ -65,8 +66,11 @@ def option(
         default: Default value. A field without one is required.
         flag: Flag instead of a position, `--name`, or a short one beside it, `-n`. A field with a
             default always has its long flag.
+        earlier_names: Today's name of a choice by one that it had in earlier versions, which is
+            still taken, on the command line and from the files of earlier runs.
     """
-    return dataclasses.field(default=default, metadata={"help": help, "flag": flag})
+    metadata = {"help": help, "flag": flag, "earlier_names": earlier_names or {}}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def add_arguments(parser: argparse.ArgumentParser, config_class: type) -> None:
@@ -87,7 +91,8 @@ def add_arguments(parser: argparse.ArgumentParser, config_class: type) -> None:
         if kind is bool:
             options["action"] = argparse.BooleanOptionalAction
         else:
-            options["type"] = kind
+            earlier = field.metadata["earlier_names"]
+            options["type"] = _todays_name(earlier) if earlier else kind
         if required and flag is None:
             # Optional for the parser, since it may come from the TOML file; checked afterwards.
             nargs = "*" if count == "+" else count or "?"
@@ -215,7 +220,18 @@ def _read_toml(path: Path, config_class: type, command: str) -> dict[str, Any]:
         raise ConfigError(
             f"{path}: unknown setting {', '.join(unknown)}. Known ones: {', '.join(hints)}."
         )
+    earlier = {
+        field.name: field.metadata["earlier_names"] for field in dataclasses.fields(config_class)
+    }
+    settings = {
+        key: earlier[key].get(value, value) if isinstance(value, str) else value
+        for key, value in settings.items()
+    }
     return {key: _convert(path, key, value, hints[key]) for key, value in settings.items()}
+
+
+def _todays_name(earlier: Mapping[str, str]) -> Callable[[str], str]:
+    return lambda text: earlier.get(text, text)
 
 
 def _convert(path: Path, key: str, value: Any, hint: Any) -> Any:

@@ -17,7 +17,7 @@ from tfkd.cli.config import (
     option,
     write_config,
 )
-from tfkd.cli.distill import MethodName
+from tfkd.cli.distill import EARLIER_METHOD_NAMES, MethodName
 from tfkd.cli.progress import progress_bar
 from tfkd.cli.training import MODEL_NAME
 from tfkd.evaluation import Role
@@ -51,7 +51,11 @@ class Config(DependentDefaults):
         "as if from elsewhere, has all masks, and it teaches on all CT. 1 with --data",
         default=0.15,
     )
-    method: MethodName = option("method of `tfkd.methods`, with its weights", default="tfkd")
+    method: MethodName = option(
+        "method of `tfkd.methods`, with its weights",
+        default="overlap_kd",
+        earlier_names=EARLIER_METHOD_NAMES,
+    )
     validation: float | None = option(
         "share of patients for validation; when left out, the cases that dataset.json lists for "
         "it, or 0.1 of the patients",

@@ -27,8 +27,18 @@ SUMMARY = "Train a student from labels and from one or several trained teachers.
 EXAMPLE = "tfkd distill records/lits runs/student --teacher runs/teacher/model.keras --network ENet"
 
 MethodName = Literal[
-    "emkd", "kd", "attention_transfer", "fitnets", "similarity", "cwd", "skd", "dist", "tfkd"
+    "overlap_kd",
+    "emkd",
+    "kd",
+    "attention_transfer",
+    "fitnets",
+    "similarity",
+    "cwd",
+    "skd",
+    "dist",
 ]
+
+EARLIER_METHOD_NAMES = {"tfkd": "overlap_kd"}
 
 # Arguments of `tfkd.methods.emkd`, which other methods do not have.
 _OF_EMKD = {
@@ -51,7 +61,11 @@ class Config(TrainingConfig):
         flag="--teacher",
     )
     network: str = option(f"student: one of {', '.join(STUDENTS + TEACHERS)}", default="ENet")
-    method: MethodName = option("method of `tfkd.methods`, with its weights", default="tfkd")
+    method: MethodName = option(
+        "method of `tfkd.methods`, with its weights",
+        default="overlap_kd",
+        earlier_names=EARLIER_METHOD_NAMES,
+    )
     method_weight: float = option("factor on all weights of the method", default=1.0)
     prediction_weight: float = option("emkd: weight of the prediction map loss", default=0.1)
     balanced: bool = option(

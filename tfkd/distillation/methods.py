@@ -1,6 +1,6 @@
 """Methods as `(losses, weights)`, ready for `Distiller(teacher, student, *method())`.
 
-All but `tfkd`, which is ours, have the weights of their publications. These were found with other
+All but `overlap_kd`, which is ours, have the weights of their publications. These were found with other
 data and other losses on the labels, so a fair comparison may have to tune them.
 """
 
@@ -28,6 +28,7 @@ __all__ = [
     "emkd",
     "fitnets",
     "kd",
+    "overlap_kd",
     "similarity",
     "skd",
     "tfkd",
@@ -185,7 +186,7 @@ def dist(weight: float = 1.0, *, temperature: float = 1.0) -> Method:
     return [CorrelationDistillation(temperature=temperature)], [weight]
 
 
-def tfkd(overlap_weight: float = 3.0, prediction_weight: float = 3.0) -> Method:
+def overlap_kd(overlap_weight: float = 3.0, prediction_weight: float = 3.0) -> Method:
     """Ours: overlap with the teacher's regions, and divergence from its probabilities.
 
     What soft Dice and cross-entropy are to labels, with the teacher's probabilities in their place:
@@ -204,3 +205,7 @@ def tfkd(overlap_weight: float = 3.0, prediction_weight: float = 3.0) -> Method:
     """
     losses: list[DistillationLoss] = [OverlapDistillation(), PredictionMapDistillation(1.0)]
     return losses, [overlap_weight, prediction_weight]
+
+
+tfkd = overlap_kd
+"""The earlier name of `overlap_kd`, for one release."""
