@@ -1,7 +1,7 @@
 """Methods as `(losses, weights)`, ready for `Distiller(teacher, student, *method())`.
 
-All but `overlap_kd`, which is ours, have the weights of their publications. These were found with other
-data and other losses on the labels, so a fair comparison may have to tune them.
+All but `overlap_kd`, which is ours, have the weights of their publications. These were found with
+other data and other losses on the labels, so a fair comparison may have to tune them.
 """
 
 from collections.abc import Sequence
