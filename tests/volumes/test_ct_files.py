@@ -143,7 +143,7 @@ def test_a_folder_of_folders_is_what_they_are(tmp_path: Path) -> None:
         "README": other,
         "Thumbs.db": other,
         "report.pdf": other,
-        "DICOMDIR": "DICOM file that is no CT",
+        "DICOMDIR": "DICOM file that is not a CT",
     }
     (line,) = [line for line in search.lines() if "neither" in line]
     assert line.startswith("left out: 3 files that are neither NIfTI nor DICOM (")

@@ -74,7 +74,7 @@ def test_files_that_are_no_ct_are_passed_over(tmp_path: Path) -> None:
     paths = write_series(tmp_path / "ct", HU)
     (tmp_path / "ct" / "README.txt").write_text("about the series")
     edit(paths[0], Modality="SEG", SeriesInstanceUID="1.2.3")
-    said = r"passed over 2 files: README\.txt \(no DICOM\), 00_0\.dcm \(SEG\), which are no"
+    said = r"passed over 2 files: README\.txt \(no DICOM\), 00_0\.dcm \(SEG\), which are not"
     with (
         pytest.warns(UserWarning, match=said),
         pytest.warns(UserWarning, match="InstanceNumber runs from 2 to 6, not from 1"),
@@ -150,7 +150,7 @@ def _nothing(paths: list[Path]) -> None:
         (_tilt, r"Received 03_2\.dcm, 0\.60 mm beside 00_0\.dcm, as with a tilted gantry"),
         (
             _other_series,
-            r"one CT series\. Received 2: '1', UID '1\.2\.3', 1 files; '1', UID .*, 5 files",
+            r"one CT series\. Received 2: '1' with UID '1\.2\.3' \(number of files: 1\); .*: 5\)",
         ),
         (_other_pixels, r"one size, direction and pixel size.*06_4\.dcm: .*\[0\.9, 0\.7\] mm"),
         (_turned_slice, r"one size, direction and pixel size.*06_4\.dcm"),
@@ -179,7 +179,7 @@ def test_files_named_like_the_slices_must_be_slices(tmp_path: Path) -> None:
     paths = write_series(tmp_path / "ct", HU)
     for name in ("README", "DICOMDIR", "Thumbs.db", "a.json", ".DS_Store", "._x.dcm", "a.nii.gz"):
         (tmp_path / "ct" / name).write_bytes(b"text that is no DICOM")
-    said = r"5 files: \._x\.dcm, DICOMDIR, README and 2 more \(no DICOM\), which are no slices"
+    said = r"5 files: \._x\.dcm, DICOMDIR, README and 2 more \(no DICOM\), which are not slices"
     with pytest.warns(UserWarning, match=said):
         assert len(DicomSlices(tmp_path / "ct")) == 6
     whole = paths[5].read_bytes()
@@ -188,7 +188,7 @@ def test_files_named_like_the_slices_must_be_slices(tmp_path: Path) -> None:
     damaged += [(whole.replace(b"CS\2\0CT", b"CS\2\0PT"), "of the CT's series, but with the Mod")]
     for content, why in damaged:
         paths[5].write_bytes(content)
-        with pytest.raises(GeometryError, match=rf"named like the others.*02_5\.dcm \({why}"):
+        with pytest.raises(GeometryError, match=rf"named like the slices.*02_5\.dcm \({why}"):
             DicomSlices(tmp_path / "ct")
 
 
@@ -197,7 +197,7 @@ def test_an_interrupted_copy_under_any_name(tmp_path: Path, name: str) -> None:
     for number, path in enumerate(write_series(tmp_path / "ct", HU), start=1):
         path.rename(path.with_name(name.format(number)))
     (tmp_path / "ct" / name.format(7)).touch()
-    with pytest.raises(GeometryError, match=r"named like the others.*\(empty\)"):
+    with pytest.raises(GeometryError, match=r"named like the slices.*\(empty\)"):
         DicomSlices(tmp_path / "ct")
 
 
@@ -206,7 +206,8 @@ def test_files_without_a_preamble_are_read(tmp_path: Path) -> None:
     for path in paths[4:]:
         path.write_bytes(path.read_bytes()[132:])
     with pytest.warns(
-        UserWarning, match=r"2 files were read without the preamble.*02_5\.dcm, 06_4\.dcm"
+        UserWarning,
+        match=r"2 files were read although the DICOM preamble is missing.*02_5\.dcm, 06_4\.dcm",
     ):
         slices = DicomSlices(tmp_path / "ct")
     np.testing.assert_array_equal(_stacked(slices), HU)
@@ -216,7 +217,9 @@ def test_files_without_a_preamble_are_read(tmp_path: Path) -> None:
     dataset.save_as(paths[0])
     content = paths[0].read_bytes()
     paths[0].write_bytes(content[content.index(b"\x08\x00\x16\x00") :])
-    with pytest.warns(UserWarning, match="3 files were read without the preamble"):
+    with pytest.warns(
+        UserWarning, match="3 files were read although the DICOM preamble is missing"
+    ):
         slices = DicomSlices(tmp_path / "ct")
     np.testing.assert_array_equal(_stacked(slices), HU)
 
@@ -268,7 +271,7 @@ def test_each_tag_is_checked(tmp_path: Path, tag: str, value: object, said: str)
 def test_an_absent_modality_is_seen(tmp_path: Path) -> None:
     paths = write_series(tmp_path / "ct", HU, Modality="")
     with pytest.warns(
-        UserWarning, match="6 files were taken for CT, though the tag Modality is empty"
+        UserWarning, match="6 files were taken for CT although the tag Modality is empty"
     ):
         DicomSlices(tmp_path / "ct")
     for path in paths:
@@ -283,7 +286,7 @@ def test_what_the_numbering_tells_of_the_ends(tmp_path: Path) -> None:
     paths = write_series(tmp_path / "ct", HU, AcquisitionNumber=1, ImagesInAcquisition=6)
     DicomSlices(tmp_path / "ct")
     paths[0].unlink()
-    with pytest.warns(UserWarning, match=r"5 slices, but its ImagesInAcquisition is 6\. Slices at"):
+    with pytest.warns(UserWarning, match=r"5 slices, but its ImagesInAcquisition is 6"):
         DicomSlices(tmp_path / "ct")
 
 

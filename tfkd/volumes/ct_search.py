@@ -17,11 +17,11 @@ _MASK = "mask"
 _PROBABILITY = "probability map"
 _HIDDEN = "hidden file or folder"
 _OTHER = "file that is neither NIfTI nor DICOM"
-_NO_CT = "DICOM file that is no CT"
+_NO_CT = "DICOM file that is not a CT"
 _EMPTY = "empty folder"
 _CLOSED = "folder that cannot be read"
 _CIRCLE = "link to a folder above it"
-_BROKEN = "link to nothing"
+_BROKEN = "broken link"
 
 # What `tfkd predict` writes beside a mask.
 _OF_PROBABILITIES = re.compile(r"_mask_p\d+_[\w.-]+\.nii(\.gz)?$", re.IGNORECASE)
@@ -187,9 +187,8 @@ def _counted(number: int, reason: str) -> str:
         _HIDDEN: "hidden files or folders",
         "CT that was given twice": "CTs that were given twice",
         _OTHER: "files that are neither NIfTI nor DICOM",
-        _NO_CT: "DICOM files that are no CT",
+        _NO_CT: "DICOM files that are not a CT",
         _CLOSED: "folders that cannot be read",
         _CIRCLE: "links to folders above them",
-        _BROKEN: "links to nothing",
     }
     return f"{number} {plurals.get(reason, f'{reason}s')}"

@@ -222,12 +222,16 @@ class _Reader:
         return "an empty one" if text is None or text == "" else repr(text)
 
     def error(
-        self, tag: str, expected: str, received: str = "", advice: str = "Mend or fetch the file"
+        self,
+        tag: str,
+        expected: str,
+        received: str = "",
+        advice: str = "Correct the tag or fetch the file again",
     ) -> GeometryError:
         return GeometryError(
             f"{self._where}: {self._path.name}, tag {tag}: expected {expected}. Received "
-            f"{received or self.received(tag)}. {advice}, or leave it out if it is no slice of the "
-            "series."
+            f"{received or self.received(tag)}. {advice}, or remove the file if it is not a slice "
+            "of the series."
         )
 
 

@@ -57,14 +57,14 @@ def seg_sources(ct: DicomSlices) -> list[Any]:
             _one_uid(tag, sources, uids, ct, made)
         for tag in (*_UIDS, "SOPInstanceUID"):
             if not all(source[tag].value.is_valid for source in sources):
-                made[f"{tag} was kept, though it is no valid UID"] = None
+                made[f"{tag} is kept although it is not a valid UID"] = None
         for tag in _MAY_BE_EMPTY:
             if len({as_text(source, tag) for source in sources}) > 1:
-                made[f"{tag} is that of the first slice, of several"] = None
+                made[f"{tag} is that of the first slice, though others differ"] = None
     if made:
         warnings.warn(
-            f"Case {ct.case_id!r}: the slices are no complete DICOM. For the DICOM SEG, "
-            f"{'; '.join(made)}.",
+            f"Case {ct.case_id!r}: attributes of the slices are missing or invalid. In the "
+            f"DICOM SEG, {'; '.join(made)}.",
             UserWarning,
             stacklevel=4,
         )
@@ -94,20 +94,20 @@ def _source(path: Path, ct: DicomSlices, made: dict[str, None]) -> Any:
             setattr(source, tag, "")
         elif as_text(source, tag) and not _is_sane(tag, as_text(source, tag)):
             setattr(source, tag, "")
-            made[f"{tag} was left empty, since it holds nonsense"] = None
+            made[f"{tag} is left empty because its value is invalid"] = None
     if not as_text(source, "SOPInstanceUID"):
         uid = as_text(source.file_meta, "MediaStorageSOPInstanceUID")
         source.add_new("SOPInstanceUID", "UI", uid)
-        made["SOPInstanceUID was taken from the head of each file"] = None
+        made["SOPInstanceUID comes from the file meta information"] = None
     if not as_text(source, "SOPClassUID"):
         of_file = as_text(source.file_meta, "MediaStorageSOPClassUID")
         of_class = of_file if of_file in CT_CLASSES else CT_CLASSES[0]
         source.add_new("SOPClassUID", "UI", of_class)
-        made["SOPClassUID was taken to be CT Image Storage"] = None
+        made["SOPClassUID is CT Image Storage"] = None
     source.add_new("Modality", "CS", "CT")
     if not _is_thickness(as_text(source, "SliceThickness")):
         source.add_new("SliceThickness", "DS", round(ct.spacing_mm[0], 6))
-        made["SliceThickness was taken from the distance of the slices"] = None
+        made["SliceThickness is the distance between slices"] = None
     return source
 
 
@@ -146,7 +146,7 @@ def _one_uid(
             f"one. Received {len(found)}: {sorted(found)[:3]}. Write a NIfTI mask."
         )
     if not found:
-        made[f"a new {tag} was made"] = None
+        made[f"{tag} is a new one"] = None
         found = {str(pydicom().uid.generate_uid(entropy_srcs=[tag, *uids]))}
     (uid,) = found
     for source in sources:

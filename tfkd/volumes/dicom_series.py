@@ -76,8 +76,8 @@ def read_series(folder: Path, where: str) -> list[SliceHeader]:
     _check_neighbours(where, unreadable, [file.path for file in slices])
     _warn_of_strays(where, unreadable | others)
     bare = [file.path for file in slices if not has_preamble(file.path)]
-    _warn(where, bare, "read without the preamble that DICOM asks for")
-    _warn(where, guessed, "taken for CT, though the tag Modality is empty")
+    _warn(where, bare, "read although the DICOM preamble is missing")
+    _warn(where, guessed, "taken for CT although the tag Modality is empty")
     return slices
 
 
@@ -138,8 +138,8 @@ def _check_neighbours(where: str, unreadable: dict[Path, str], slices: list[Path
     damaged = {path: why for path, why in unreadable.items() if _is_like(path, slices)}
     if damaged:
         raise GeometryError(
-            f"{where}: expected a slice in every file that is named like the others. Received "
-            f"{_listed(damaged)}. Fetch them again, or remove them if they are no slices."
+            f"{where}: expected every file that is named like the slices to be one. Received "
+            f"{_listed(damaged)}. Fetch them again, or remove them if they are not slices."
         )
 
 
@@ -166,9 +166,9 @@ def _suffix(path: Path) -> str:
 def _warn_of_strays(where: str, strays: dict[Path, str]) -> None:
     if strays:
         warnings.warn(
-            f"{where}: passed over {_listed(strays)}, which are no slices of a CT."
+            f"{where}: passed over {_listed(strays)}, which are not slices of a CT."
             if len(strays) > 1
-            else f"{where}: passed over {_listed(strays)}, which is no slice of a CT.",
+            else f"{where}: passed over {_listed(strays)}, which is not a slice of a CT.",
             UserWarning,
             stacklevel=4,
         )

@@ -96,9 +96,9 @@ def _check_alike(files: list[SliceHeader], where: str) -> None:
     series = sorted({file.series for file in files})
     if len(series) > 1:
         names = {file.series: file.series_name for file in files}
+        counts = Counter(file.series for file in files)
         listed = (
-            f"{names[uid]!r}, UID {uid!r}, {sum(file.series == uid for file in files)} files"
-            for uid in series
+            f"{names[uid]!r} with UID {uid!r} (number of files: {counts[uid]})" for uid in series
         )
         raise GeometryError(
             f"{where}: expected one CT series. Received {len(series)}: {'; '.join(listed)}. Put "
@@ -171,8 +171,8 @@ def _warn_of_ends(files: list[SliceHeader], where: str) -> None:
     else:
         return
     warnings.warn(
-        f"{where}: the series has {len(files)} slices, but {said}. Slices at an end may be "
-        "missing, unless the scanner counted several series in one.",
+        f"{where}: the series has {len(files)} slices, but {said}. Slices may be missing at one "
+        "end; some scanners go on counting from one series to the next.",
         UserWarning,
         stacklevel=3,
     )
