@@ -174,6 +174,21 @@ def test_nothing_on_the_list_is_lost(
     assert "1 empty folder" in document["cases"][0]["error"]
 
 
+def test_a_mask_of_another_ct_of_that_name_is_not_taken_for_its_own(
+    exported: Path, scans: Path, tmp_path: Path, capsys
+) -> None:
+    image = nib.load(scans / "ct1.nii.gz")
+    (tmp_path / "p2").mkdir()
+    nib.save(image.slicer[:, :, 2:], tmp_path / "p2" / "ct0.nii.gz")
+    masks = tmp_path / "masks"
+    assert _run(exported, scans, "-o", masks) == 0
+    before = (masks / "ct0_mask.nii.gz").read_bytes()
+    assert _run(exported, tmp_path / "p2", "-o", masks) == 1
+    assert "ct0.nii.gz: failed: " in (said := capsys.readouterr().err)
+    assert "another CT of the same name" in said
+    assert (masks / "ct0_mask.nii.gz").read_bytes() == before
+
+
 def test_masks_alone_are_refused(exported: Path, cohort: Path, fail: Fail) -> None:
     mask = cohort / "segmentation-0.nii.gz"
     fail(["predict", exported, mask], mask, "expected a CT", "Received 1 mask")

@@ -17,6 +17,7 @@ from tfkd.cli.config import (
 )
 from tfkd.cli.predict_list import ListedCTs, list_cts
 from tfkd.cli.predict_masks import beside, check_is_no_ct, mask_paths
+from tfkd.cli.predict_skip import check_mask_is_of
 from tfkd.cli.predict_summary import PredictSummary
 from tfkd.cli.progress import progress_bar
 from tfkd.errors import GeometryError
@@ -141,11 +142,12 @@ def _run_all(config: Config, listed: ListedCTs) -> None:
         _say_failed(path, said)
         summary.add(path, "failed", error=said)
     for number, (ct, mask) in enumerate(masks.items(), start=1):
-        if mask.exists() and not config.overwrite:
-            print(f"{ct}: skipped, {mask} is there already", flush=True)
-            summary.add(ct, "skipped", mask=mask)
-            continue
         try:
+            if mask.exists() and not config.overwrite:
+                check_mask_is_of(mask, ct, config.identity_affine)
+                print(f"{ct}: skipped, {mask} is there already", flush=True)
+                summary.add(ct, "skipped", mask=mask)
+                continue
             title = f"predict {number} of {len(cts)}"
             prediction = _predict(config, predictor, ct, mask, title)
         except Exception as error:  # whatever one CT raises, the others are done
