@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tfkd.errors import GeometryError
-from tfkd.volumes import DicomSlices, read_volume, writing_slices
+from tfkd.volumes import DicomSlices, read_volume, search_cts, writing_slices
 
 pytest.importorskip("pydicom", reason="the extra tfkd[dicom] is not installed")
 import pydicom
@@ -299,6 +299,21 @@ def test_padding_brighter_than_tissue_is_air(tmp_path: Path) -> None:
     array = _stacked(slices)
     assert (array[:, 0] == -1024).all()
     np.testing.assert_array_equal(array[:, 1:], HU[:, 1:])
+
+
+def test_secondary_captures(tmp_path: Path) -> None:
+    """Slices of a CT may be such; a page with the dose is no CT."""
+    paths = write_series(tmp_path / "ct", HU)
+    for path in paths:
+        dataset = pydicom.dcmread(path)
+        dataset.SOPClassUID = pydicom.uid.SecondaryCaptureImageStorage
+        dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+        dataset.save_as(path)
+    assert search_cts(tmp_path).cts == (tmp_path / "ct",)
+    DicomSlices(tmp_path / "ct")
+    for path in paths:
+        edit(path, ImagePositionPatient=None)
+    assert search_cts(tmp_path).cts == ()
 
 
 def test_a_slice_with_another_scale_is_told(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ CT_CLASSES = (
     "1.2.840.10008.5.1.4.1.1.2.1",  # Enhanced CT
     "1.2.840.10008.5.1.4.1.1.2.2",  # Legacy Converted Enhanced CT
 )
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _OF_THE_STANDARD = "1.2.840.10008."
 _HEAD_BYTES = 1024
 _PREAMBLE_BYTES = 128
@@ -37,7 +38,10 @@ def pydicom() -> Any:
 
 
 def dicom_kind(path: Path) -> Literal["ct", "other"] | None:
-    """Tell from a file's first bytes whether it is DICOM, and may be a CT; needs no pydicom.
+    """Tell from a file's first bytes whether it is DICOM, and may be a CT.
+
+    Only a secondary capture is looked into with pydicom, if it is there: some are the slices of a
+    CT, and most a page with the dose.
 
     Returns:
         "ct" for a CT or a file that does not state its class, "other" for DICOM of another class,
@@ -53,8 +57,18 @@ def dicom_kind(path: Path) -> Literal["ct", "other"] | None:
     # MediaStorageSOPClassUID; the file's first group is always explicit little endian.
     found = re.search(rb"\x02\x00\x02\x00UI(..)([\d.]*)", head, re.DOTALL)
     of_class = found[2].decode() if found else ""
+    if of_class.startswith(_SECONDARY_CAPTURE):
+        return "ct" if _is_slice_of_ct(path) else "other"
     is_other = of_class.startswith(_OF_THE_STANDARD) and of_class not in CT_CLASSES
     return "other" if is_other else "ct"
+
+
+def _is_slice_of_ct(path: Path) -> bool:
+    try:
+        dataset = read_dicom(path, pixels=False, tags=["Modality", "ImagePositionPatient"])
+        return dataset.get("Modality") == "CT" and bool(dataset.get("ImagePositionPatient"))
+    except Exception:  # it is damaged, or pydicom is not there
+        return False
 
 
 def has_preamble(path: Path) -> bool:
