@@ -19,6 +19,7 @@ from tfkd.volumes import (
     VolumeSlices,
     context_windows,
     fit_image,
+    told_if_not_hu,
     unfit_scores,
     window,
 )
@@ -213,7 +214,9 @@ class VolumePredictor:
     def _inputs(self, ct: CTSlices) -> Generator[tuple[list[int], np.ndarray]]:
         """Yield batches: the slices' positions, and (N, H, W, C) images."""
         spacing_mm_yx = (ct.spacing_mm[1], ct.spacing_mm[2])
-        fitted = (fit_image(plane, self.spec, spacing_mm_yx) for plane in ct)
+        fitted = (
+            fit_image(plane, self.spec, spacing_mm_yx) for plane in told_if_not_hu(ct, ct.case_id)
+        )
         shown = context_windows(fitted, self.spec.context_slices)
         slices = zip(ct.slice_indices, shown, strict=True)
         while batch := list(islice(slices, self.batch_size)):

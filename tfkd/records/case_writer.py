@@ -27,6 +27,7 @@ from tfkd.volumes import (
     read_volume,
     sha256_of,
     target_mask,
+    warn_if_not_hu,
 )
 
 __all__ = ["case_record_path", "hide_accelerators", "write_case", "write_case_apart"]
@@ -147,6 +148,7 @@ def _relative(path: Path, root: Path) -> str:
 def _read_pair(source: Source, case: CaseFiles) -> tuple[Volume, Volume | None]:
     axes = source.identity_affine
     image = read_volume(case.image, kind="ct", case_id=case.case_id, identity_affine=axes)
+    warn_if_not_hu(image.array, case.case_id)
     if case.mask is None:
         return image, None
     with working_on(path=case.mask):

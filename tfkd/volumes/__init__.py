@@ -9,6 +9,7 @@ from tfkd.volumes.ct_slices import CTSlices, VolumeSlices
 from tfkd.volumes.dicom_seg import writing_dicom_seg
 from tfkd.volumes.dicom_slices import DicomSlices
 from tfkd.volumes.files import atomic_path, sha256_of
+from tfkd.volumes.hu_suspicion import HUStatistics, told_if_not_hu, warn_if_not_hu
 from tfkd.volumes.nifti import check_same_geometry, read_volume, write_volume
 from tfkd.volumes.nifti_header import IDENTITY_AFFINE
 from tfkd.volumes.nifti_slices import NiftiSlices, writing_slices
@@ -36,6 +37,7 @@ __all__ = [
     "CTSlices",
     "DicomSlices",
     "FileGeometry",
+    "HUStatistics",
     "LeftOut",
     "NiftiSlices",
     "PreprocessSpec",
@@ -57,7 +59,9 @@ __all__ = [
     "search_cts",
     "sha256_of",
     "target_mask",
+    "told_if_not_hu",
     "unfit_scores",
+    "warn_if_not_hu",
     "window",
     "write_phantom_cohort",
     "write_volume",
