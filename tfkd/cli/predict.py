@@ -48,7 +48,8 @@ class Config:
     out: Path | None = option(
         "for one CT the mask to write, by default the CT's name with _mask; for several, or where "
         "it is a folder, the folder of the masks, in which those that are there already are left "
-        "alone; one CT that fails does not stop the others, but the exit status is then 1",
+        "alone, and CTs of one name take those of their folders too; one CT that fails does not "
+        "stop the others, but the exit status is then 1",
         flag="-o",
         default=None,
     )
