@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -44,6 +45,26 @@ def to_the_end(words: list[str | Path]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tfkd.models.build", small_network)
         assert main([*map(str, words), "--checkpoint-minutes", "0"]) == 0
+
+
+class Killed(BaseException):
+    """What nothing in the library catches: it ends a training as SIGKILL does, in this process."""
+
+
+def killed(words: list[str | Path], after: int) -> None:
+    """The same command here, which ends after so many steps and their checkpoint."""
+    save, seen = RunCheckpoint.on_train_batch_end, 0
+
+    def on_train_batch_end(self: RunCheckpoint, batch: int, logs: Any = None) -> None:
+        nonlocal seen
+        seen += 1
+        save(self, batch, logs)
+        if seen == after:
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(RunCheckpoint, "on_train_batch_end", on_train_batch_end)
+        to_the_end(words)
 
 
 def check_same_run(one: Path, other: Path) -> None:
@@ -97,7 +118,7 @@ def test_distill_killed(models: Path, records: Path, tmp_path: Path) -> None:
     teacher = ["--teacher", models / "fitting.keras"]
     to_the_end(["distill", records, whole, *teacher, *SETTINGS])
     words = ["distill", records, out, *teacher, *SETTINGS]
-    tfkd(words, -signal.SIGKILL, "SIGKILL", 5)
+    killed(words, 5)
     assert not (out / "model.keras").exists()
     assert len((out / "history.csv").read_text().splitlines()) == 2
     to_the_end(words)

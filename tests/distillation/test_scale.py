@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.distillation import scale_worker
 from tests.workers import logs, start, start_workers, status
 
 
@@ -16,9 +17,9 @@ def training(mode: str, folder: Path) -> list[str | Path]:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What one process makes, on the same global batches."""
+    """What one process makes, this one, on the same global batches."""
     folder = tmp_path_factory.mktemp("scale")
-    assert status(start(training("one", folder), folder)) == 0, logs(folder)
+    scale_worker.main("one", folder)
     return folder / "one-0"
 
 
