@@ -47,6 +47,7 @@ def _reasons(search: CTSearch) -> dict[str, str]:
 
 def test_nothing_of_a_folder_is_lost(tmp_path: Path) -> None:
     _touch(tmp_path, "b.nii", "a.nii.gz", "C.NII.GZ", "a_mask.nii.gz", ".hidden.nii", "sub/c.nii")
+    _touch(tmp_path, ".ct.nii.gz.Xa81")
     _touch(tmp_path, "a_mask_p1_liver.nii.gz", "b_mask_p2_left_kidney.nii", ".DS_Store", "notes.md")
     (tmp_path / "sub" / "deep" / "none").mkdir(parents=True)
     (tmp_path / "sub" / "circle").symlink_to(tmp_path)
@@ -58,6 +59,7 @@ def test_nothing_of_a_folder_is_lost(tmp_path: Path) -> None:
         "a_mask_p1_liver.nii.gz": "probability map",
         "b_mask_p2_left_kidney.nii": "probability map",
         ".hidden.nii": "hidden file or folder",
+        ".ct.nii.gz.Xa81": "hidden file or folder",
         "notes.md": "file that is neither NIfTI nor DICOM",
         "none": "empty folder",
         "circle": "link to a folder above it",

@@ -141,7 +141,8 @@ def _is_worth_a_word(entry: Path) -> bool:
     """Whether a hidden entry might have been meant: not the notes of a file manager."""
     if not entry.name.startswith("."):
         return False
-    return entry.is_dir() or _is_nifti(entry) or entry.name.lower().endswith(".dcm")
+    # Copies that were broken off too: `.ct.nii.gz.Xa81`.
+    return entry.is_dir() or any(part in entry.name.lower() for part in (".nii", ".dcm"))
 
 
 def _of_a_mask(file: Path) -> str | None:
