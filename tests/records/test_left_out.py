@@ -25,3 +25,17 @@ def test_they_are_told_in_one_line_by_their_reasons() -> None:
         "5 files are left out: 4 in no list (0.nii, 1.nii, 2.nii, ...); 1 not NIfTI (a.mha)"
     )
     assert told_left_out({"a": "odd"}) == "1 file is left out: 1 odd (a)"
+
+
+def test_links_to_folders_are_looked_into_and_those_to_used_files_are_not_told(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "cohort").mkdir()
+    for name in ("a.nii", "b.nii"):
+        (tmp_path / "store" / name).touch()
+    (tmp_path / "cohort" / "link").symlink_to(tmp_path / "store")
+    (tmp_path / "cohort" / "round").symlink_to(tmp_path / "cohort")
+    used = [tmp_path / "store" / "a.nii"]
+    names = [name_in(tmp_path, path) for path in loose_images(tmp_path / "cohort", used)]
+    assert names == ["cohort/link/b.nii", "cohort/round/link/b.nii"]

@@ -86,7 +86,7 @@ def _write_case(source: Source, case: CaseFiles, spec: PreprocessSpec, folder: P
         return finished
     # Facts of other records must not outlive them, should this run be killed in between.
     facts_path.unlink(missing_ok=True)
-    image, mask = _read_pair(source, case)
+    image, mask, counts = _read_pair(source, case)
     labels_per_slice: list[tuple[int, ...]] = []
     ignored = False
     with (
@@ -98,8 +98,7 @@ def _write_case(source: Source, case: CaseFiles, spec: PreprocessSpec, folder: P
             labels_per_slice.append(_labels(example.mask))
             ignored |= example.mask is None or bool((example.mask == IGNORE_LABEL).any())
     record = _describe(source, case, image, labels_per_slice, ignored)
-    if mask is not None:
-        counts = _count(mask.array)
+    if counts is not None:
         record = dataclasses.replace(
             record,
             voxels_per_label=tuple(counts[: len(source.class_names)].tolist()),
@@ -145,23 +144,27 @@ def _relative(path: Path, root: Path) -> str:
     return Path(os.path.relpath(path, root)).as_posix()
 
 
-def _read_pair(source: Source, case: CaseFiles) -> tuple[Volume, Volume | None]:
+def _read_pair(source: Source, case: CaseFiles) -> tuple[Volume, Volume | None, np.ndarray | None]:
+    """CT, mask, and the mask's voxels of each value, (256,)."""
     axes = source.identity_affine
     image = read_volume(case.image, kind="ct", case_id=case.case_id, identity_affine=axes)
     warn_if_not_hu(image.array, case.case_id)
     if case.mask is None:
-        return image, None
+        return image, None, None
     with working_on(path=case.mask):
-        return image, _read_mask(source, case, case.mask, image)
+        return image, *_read_mask(source, case, case.mask, image)
 
 
-def _read_mask(source: Source, case: CaseFiles, path: Path, image: Volume) -> Volume:
+def _read_mask(
+    source: Source, case: CaseFiles, path: Path, image: Volume
+) -> tuple[Volume, np.ndarray]:
     mask = read_volume(
         path, kind="mask", case_id=case.case_id, identity_affine=source.identity_affine
     )
     check_same_geometry(image, mask, case.image, path)
+    stored = _count(mask.array)
     known = [*range(len(source.label_names)), source.ignored_label, IGNORE_LABEL]
-    extra = [value for value in np.flatnonzero(_count(mask.array)).tolist() if value not in known]
+    extra = [value for value in np.flatnonzero(stored).tolist() if value not in known]
     if extra:
         names = ", ".join(f"{value} {name}" for value, name in enumerate(source.label_names))
         raise RecordError(
@@ -169,7 +172,10 @@ def _read_mask(source: Source, case: CaseFiles, path: Path, image: Volume) -> Vo
             f"Expected only {names}, and {IGNORE_LABEL} for pixels without label. Correct the "
             f"mask, or the list of labels."
         )
-    return mask.with_array(target_mask(mask.array, source.target_labels, source.ignored_label))
+    how = (source.target_labels, source.ignored_label)
+    counts = np.zeros_like(stored)
+    np.add.at(counts, target_mask(np.arange(256, dtype=np.uint8), *how), stored)
+    return mask.with_array(target_mask(mask.array, *how)), counts
 
 
 def _count(labels: np.ndarray) -> np.ndarray:

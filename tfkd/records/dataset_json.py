@@ -21,7 +21,10 @@ ABDOMEN_WINDOW_HU = (-160.0, 240.0)  # the radiologist's soft-tissue window: lev
 
 _NIFTI = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 _CHANNEL = "_0000"  # nnU-Net's suffix of the first, and here the only, image channel
-_OF_TEST = ("imagesTs", "labelsTs", "imagesTest", "labelsTest")
+_OF_TEST = {
+    "imagesTs": "in imagesTs, see --unlabelled",
+    "labelsTs": "in labelsTs, read only if listed under 'test'",
+}
 
 
 def looks_like_nnunet(root: Path) -> bool:
@@ -242,7 +245,7 @@ def _beside(
         if name in known:
             continue
         if folder in _OF_TEST:
-            found[name] = f"in {folder}, see --unlabelled"
+            found[name] = _OF_TEST[folder]
         elif listed:
             found[name] = "in no list of dataset.json"
         elif folder == "imagesTr":

@@ -35,9 +35,11 @@ def loose_images(
         depth: How many folders below `root` are looked into.
         unseen: Folders that are not looked into.
     """
-    known, passed = {os.path.abspath(path) for path in used}, {os.path.abspath(p) for p in unseen}
+    # A link to a file in use is no file of its own; a link to a folder is looked into.
+    known = {os.path.realpath(path) for path in used}
+    passed = {os.path.abspath(path) for path in unseen}
     top = os.path.abspath(root)
-    for folder, inner, files in os.walk(top):
+    for folder, inner, files in os.walk(top, followlinks=True):
         level = 0 if folder == top else len(Path(folder).relative_to(top).parts)
         inner[:] = sorted(
             name
@@ -48,7 +50,9 @@ def loose_images(
         )
         for name in sorted(files):
             path = os.path.join(folder, name)
-            if not name.startswith(".") and _may_hold_an_image(name) and path not in known:
+            if name.startswith(".") or not _may_hold_an_image(name):
+                continue
+            if os.path.realpath(path) not in known:
                 yield root / Path(path).relative_to(top)
 
 
