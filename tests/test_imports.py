@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "volumes": {"errors"},
     "phantom": {"volumes"},
     "records": {"volumes"},
-    "models": {"errors"},
+    "models": {"volumes"},
     "losses": set(),
     "metrics": {"volumes"},
     "distillation": {"models", "losses", "metrics", "records"},

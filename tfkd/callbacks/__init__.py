@@ -7,11 +7,11 @@ from tfkd.callbacks.average_weights import AverageWeights, averaged_weights
 from tfkd.callbacks.best_student import BestStudent
 from tfkd.callbacks.fit_resumable import ResumableData, fit_resumable
 from tfkd.callbacks.history_file import HistoryFile
-from tfkd.callbacks.network_file import save_network
 from tfkd.callbacks.resumable import ResumableCallback
 from tfkd.callbacks.run_checkpoint import Position, RunCheckpoint
 from tfkd.callbacks.slice_images import SliceImages, telling_slices
 from tfkd.callbacks.tensorboard import require_tensorboard
+from tfkd.models import save_network
 
 __all__ = [
     "AverageWeights",

@@ -10,8 +10,8 @@ from typing import Literal
 import keras
 
 from tfkd.callbacks.average_weights import averaged_weights
-from tfkd.callbacks.network_file import save_network
 from tfkd.callbacks.resumable import ResumableCallback
+from tfkd.models import save_network
 
 __all__ = ["BestStudent"]
 

@@ -12,6 +12,7 @@ from tfkd.cli.naming import naming
 from tfkd.cli.progress import progress_bar
 from tfkd.cli.run_record import RUN_RECORD_NAME
 from tfkd.cli.strategy import is_chief, leaving_with_the_others, meet, start_strategy
+from tfkd.cli.trained_on import check_trained_on
 from tfkd.cli.training import TrainingConfig
 from tfkd.models import STUDENTS, TEACHERS
 from tfkd.training import load_network, parameter_count, ramped_weights
@@ -159,6 +160,7 @@ def _distiller(
 
     losses, weights = _method(config)
     for path, teacher in teachers.items():
+        check_trained_on(path, teacher, data.facts, config.records)
         with naming(path):
             Distiller(teacher, student, losses)  # an error names the file that is at fault
     return Distiller(

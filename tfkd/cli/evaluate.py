@@ -8,8 +8,9 @@ from tfkd.cli.config import ConfigError, check_suffix, config_path, option, writ
 from tfkd.cli.naming import naming
 from tfkd.cli.progress import progress_bar
 from tfkd.cli.tensorflow_start import start_tensorflow
+from tfkd.cli.trained_on import check_trained_on
 from tfkd.evaluation import Role
-from tfkd.volumes import atomic_path
+from tfkd.volumes import DataFacts, atomic_path
 
 if TYPE_CHECKING:
     from tfkd.evaluation import ModelInfo
@@ -71,6 +72,13 @@ def run(config: Config) -> None:
             f"protocol {manifest.protocol.name}, found {predictor.threshold} in its contract. "
             "Export it with these records."
         )
+    facts = DataFacts(predictor.spec, predictor.label_names)
+    if differences := facts.differences(manifest.facts):
+        # It is given what it was made for: the volumes are read anew, not from the records.
+        print(
+            f"{config.model}: evaluated on input as its contract has it, "
+            f"{'; '.join(differences)} in {config.records}."
+        )
     with naming(config.model), progress_bar(f"evaluate {model.name}") as progress:
         evaluation = VolumeScorer(manifest, cases, memory_bytes=0).evaluate(
             predictor,
@@ -94,6 +102,7 @@ def _load(config: Config, manifest: "Manifest") -> "tuple[VolumePredictor, Model
     from tfkd.training import load_network, parameter_count
 
     model = load_network(config.model)
+    check_trained_on(config.model, model, manifest.facts, config.records)
     predictor = keras_predictor(
         model, manifest.spec, manifest.label_names, threshold=manifest.protocol.threshold
     )

@@ -7,6 +7,7 @@ from typing import Literal
 from tfkd.cli.config import ConfigError, check_suffix, config_path, option, write_config
 from tfkd.cli.naming import naming
 from tfkd.cli.tensorflow_start import start_tensorflow
+from tfkd.cli.trained_on import check_trained_on
 
 SUMMARY = "Convert a trained student to a .tflite file, run it and compare it with Keras."
 EXAMPLE = (
@@ -74,6 +75,7 @@ def run(config: Config) -> None:
 
     data = records.load(config.records, seed=config.seed)
     student = load_network(config.student)
+    check_trained_on(config.student, student, data.facts, config.records)
     with naming(config.student):
         calibration = data.calibration(config.calibration_slices)
         if measured:  # first: a file that cannot be written loses no measurement

@@ -346,7 +346,7 @@ def _keep(
     epochs: int,
 ) -> None:
     """Writes the record and the last network."""
-    from tfkd.callbacks import save_network
+    from tfkd.models import save_network
 
     network = training.finished_network(kept, data, config.epochs, recalibrate=config.recalibrate)
     # The model last: where it lies, the run is finished.

@@ -9,6 +9,7 @@ from keras import ops
 
 from tfkd.distillation.adapters import Adapters
 from tfkd.distillation.features import Features
+from tfkd.distillation.same_data import check_same_data, check_taught_alike, learn_facts
 from tfkd.distillation.targets import Targets
 from tfkd.distillation.teachers import Teachers
 from tfkd.distillation.terms import CONFIDENCE, PSEUDO_LABELS, DistillationTerms
@@ -66,7 +67,8 @@ class Distiller(_Step, keras.Model):  # type: ignore[misc, valid-type]
 
     Raises:
         ValueError: If a layer that a loss names does not exist, if teacher and student differ in
-            input or number of classes, if losses and weights do not pair up, if losses do not have
+            input or number of classes, or in what they were trained on (`tfkd.models.facts_of`)
+            where both know it, if losses and weights do not pair up, if losses do not have
             names of their own, or if the threshold is too low.
 
     Labels are class indices (N, H, W), (N, H, W, 1), or one-hot (N, H, W, K); or, as
@@ -205,6 +207,31 @@ class Distiller(_Step, keras.Model):  # type: ignore[misc, valid-type]
         if jit_compile == "auto" and keras.backend.backend() == "tensorflow":
             jit_compile = False
         super().compile(optimizer, loss, auto_scale_loss=False, jit_compile=jit_compile, **kwargs)
+
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Trains as `keras.Model.fit` does, on data like that which the networks were trained on.
+
+        Of data with `facts`, such as `CTRecords.train` and `stream`, the student keeps these:
+        `distiller.student.save(path)` writes them into its file.
+
+        Raises:
+            ValueError: If what is known of the data, the teachers or the student differs: the
+                preprocessing, the number of classes, or their names.
+            TrainingError: If a loss is not finite; names it and the slices of the batch.
+        """
+        for data in (x, kwargs.get("validation_data")):
+            self.check_data(data)
+        learn_facts(x, self.student)
+        return super().fit(x, *args, **kwargs)
+
+    def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Evaluates the student as `keras.Model.evaluate` does; raises as `fit`."""
+        self.check_data(x)
+        return super().evaluate(x, *args, **kwargs)
+
+    def check_data(self, data: Any) -> None:
+        """Raises a `ValueError` if data with `facts` is not what the networks were trained on."""
+        check_same_data(data, self.teachers, self.student)
 
     def make_train_function(self, force: bool = False) -> Any:
         """Keras's hook before the first step of a `fit`."""
@@ -470,3 +497,4 @@ def _check_networks(teacher: keras.Model, student: keras.Model) -> None:
             f"{teacher.input_shape[1:]} ('{teacher.name}') and {student.input_shape[1:]} "
             f"('{student.name}')."
         )
+    check_taught_alike(teacher, student)

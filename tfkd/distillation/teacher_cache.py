@@ -65,7 +65,8 @@ def cache_teacher(
         The data with the cache.
 
     Raises:
-        ValueError: If the distiller has no teacher besides the student.
+        ValueError: If the distiller has no teacher besides the student, or one that was trained on
+            other data.
         RecordError: If the training split is empty, the folder holds another cache, or the disk has
             not room enough.
 
@@ -82,6 +83,7 @@ def cache_teacher(
             "Expected a distiller with a teacher and distillation losses, whose values can be "
             "kept. Received one without."
         )
+    distiller.check_data(data)
     key = _key(distiller, data)
     folder = _folder(data, key) if folder is None else folder
     keeps = _has_ignored(data)

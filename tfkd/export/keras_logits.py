@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfkd.inference import LogitsFunction, VolumePredictor
-from tfkd.volumes import PreprocessSpec
+from tfkd.models.network_file import facts_of
+from tfkd.volumes import DataFacts, PreprocessSpec
 
 __all__ = ["keras_logits", "keras_predictor"]
 
@@ -64,12 +65,20 @@ def keras_predictor(
         threshold: as for `VolumePredictor`.
 
     Raises:
-        ValueError: as `keras_logits` and `VolumePredictor`, or the model's input is not the spec's.
+        ValueError: as `keras_logits` and `VolumePredictor`, or the model's input is not the spec's,
+            or the model is known to be trained with another spec or other labels.
     """
     if fixed_input_shape(model) != spec.input_shape:
         raise ValueError(
             f"model {model.name!r}: expected the spec's input shape {spec.input_shape}, received "
             f"{fixed_input_shape(model)}. Use the spec that the model was trained with."
+        )
+    own, facts = facts_of(model), DataFacts(spec, tuple(label_names))
+    if own is not None and own != facts:
+        raise ValueError(
+            f"model {model.name!r}: expected the spec and label_names that it was trained with, "
+            f"received {'; '.join(facts.differences(own))}. Take those of "
+            "tfkd.models.facts_of(model)."
         )
     return VolumePredictor(
         keras_logits(model, batch_size), spec, label_names, batch_size, threshold

@@ -25,7 +25,11 @@ __all__ = [
     "build",
     "check_network",
     "count_macs",
+    "facts_of",
     "fingerprint",
+    "load_network",
+    "save_network",
+    "set_facts",
     "with_taps",
 ]
 
@@ -34,6 +38,10 @@ _HOME = {
     "as_float32": "tfkd.models.precision",
     "check_network": "tfkd.models.checking",
     "count_macs": "tfkd.models.macs",
+    "facts_of": "tfkd.models.network_file",
+    "load_network": "tfkd.models.network_file",
+    "save_network": "tfkd.models.network_file",
+    "set_facts": "tfkd.models.network_file",
     "with_taps": "tfkd.models.taps",
     **{name: "tfkd.models.teachers" for name in TEACHERS},
     **{name: "tfkd.models.students" for name in STUDENTS},

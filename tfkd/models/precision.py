@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from tfkd.models.network_file import facts_of, set_facts
+
 __all__ = ["as_float32"]
 
 _FLOATS = {"float16", "bfloat16", "float32", "float64"}
@@ -47,6 +49,7 @@ def as_float32(model: keras.Model) -> keras.Model:
     clone = model.__class__.from_config(_rewritten(model.get_config()), custom_objects=classes)
     for new, old in zip(clone.weights, model.weights, strict=True):
         new.assign(ops.convert_to_numpy(old).astype(new.dtype))
+    set_facts(clone, facts_of(model))
     return clone
 
 

@@ -15,6 +15,7 @@ from tfkd.records.splits import SPLITS, check_no_leakage
 from tfkd.volumes import (
     PROTOCOLS,
     WHOLE_VOLUME,
+    DataFacts,
     PreprocessSpec,
     Protocol,
     atomic_path,
@@ -158,6 +159,11 @@ class Manifest:
     def num_classes(self) -> int:
         """Number of classes, the background included."""
         return len(self.label_names)
+
+    @property
+    def facts(self) -> DataFacts:
+        """What a network learns from these records: their preprocessing and their labels."""
+        return DataFacts(self.spec, self.label_names)
 
     @property
     def case_id_length(self) -> int:

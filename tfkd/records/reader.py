@@ -20,7 +20,7 @@ from tfkd.records.sampling import UNLABELLED, Sampling, slice_groups
 from tfkd.records.slice_cache import SliceCache
 from tfkd.records.slice_sampler import TrainingPlan
 from tfkd.records.stream import stream_dataset
-from tfkd.volumes import PreprocessSpec, SliceExample, sha256_of, window
+from tfkd.volumes import DataFacts, PreprocessSpec, SliceExample, sha256_of, window
 
 __all__ = ["CTRecords", "drawn_slices", "load", "naming_damage"]
 
@@ -52,7 +52,7 @@ class CTRecords:
         `RecordError` if the split is empty.
         """
         self.manifest.cases_of("train")
-        return training_dataset(self.manifest, self.folder, self.training)
+        return self._known(training_dataset(self.manifest, self.folder, self.training))
 
     def stream(
         self, epoch: int = 0, step: int = 0, worker: int = 0, workers: int = 1
@@ -90,7 +90,7 @@ class CTRecords:
             ... )
         """
         self.manifest.cases_of("train")
-        return stream_dataset(
+        batches = stream_dataset(
             self.manifest,
             self.folder,
             self.training,
@@ -100,6 +100,7 @@ class CTRecords:
             workers=workers,
             cache=self.cache,
         )
+        return self._known(batches)
 
     def with_cache(self, folder: str | Path, verify: bool = False) -> "CTRecords":
         """The same data, whose `stream` also gives what `write_slice_cache` wrote.
@@ -125,13 +126,31 @@ class CTRecords:
         Of records of a protocol with `only_positive`, every slice with foreground.
         """
         self.manifest.cases_of("validation")
-        return evaluation_dataset(self.manifest, self.folder, "validation", self.batch_size)
+        return self._evaluation("validation")
 
     @functools.cached_property
     def test(self) -> tf.data.Dataset:
         """Every test slice, as in `validation`."""
         self.manifest.cases_of("test")
-        return evaluation_dataset(self.manifest, self.folder, "test", self.batch_size)
+        return self._evaluation("test")
+
+    def _evaluation(self, split: str) -> tf.data.Dataset:
+        return self._known(evaluation_dataset(self.manifest, self.folder, split, self.batch_size))
+
+    def _known(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
+        """The dataset, of which a `Distiller` can see by its `facts` what it holds."""
+        dataset.facts = self.facts
+        return dataset
+
+    @property
+    def facts(self) -> DataFacts:
+        """What a network learns from these records; its file keeps it.
+
+        Every dataset of these records has it as `facts`, by which a `tfkd.Distiller` notices a
+        network that was trained on other data. What `tf.data` makes of a dataset (`map`, `take`)
+        does not have it.
+        """
+        return self.manifest.facts
 
     @property
     def spec(self) -> PreprocessSpec:

@@ -1,5 +1,6 @@
 """Training batches that the workers of a `tf.distribute` strategy share."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +51,7 @@ class SharedRecords:
             own = self.data.batch_size // replicas
             return batches if workers == replicas else batches.rebatch(own, drop_remainder=True)
 
-        return self.strategy.distribute_datasets_from_function(of_worker)
+        return self._distributed(of_worker)
 
     @property
     def validation(self) -> Any:
@@ -72,4 +73,9 @@ class SharedRecords:
 
             return self.data.validation.flat_map(parts)
 
-        return self.strategy.distribute_datasets_from_function(of_worker)
+        return self._distributed(of_worker)
+
+    def _distributed(self, of_worker: Callable[[Any], tf.data.Dataset]) -> Any:
+        dataset = self.strategy.distribute_datasets_from_function(of_worker)
+        dataset.facts = self.data.facts  # as those of `CTRecords` have them
+        return dataset

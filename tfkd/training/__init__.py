@@ -4,7 +4,8 @@ The command line and the comparison of methods train by the same code: a plain s
 settings and seed has equal weights from both. Keras is imported when a function is called.
 """
 
-from tfkd.training.networks import build_network, load_network, parameter_count
+from tfkd.models import load_network
+from tfkd.training.networks import build_network, parameter_count
 from tfkd.training.ramp import ramped_weights
 from tfkd.training.recipe import compile_for_training, finished_network
 

@@ -1,10 +1,8 @@
-"""Networks to train and to be taught by: built in a precision, loaded from a file, counted."""
+"""Networks to train and to be taught by: built in a precision, and counted."""
 
 import contextlib
 import math
-import zipfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,13 +10,13 @@ if TYPE_CHECKING:
 
     from tfkd.records import CTRecords
 
-__all__ = ["build_network", "load_network", "parameter_count"]
+__all__ = ["build_network", "parameter_count"]
 
 
 def build_network(
     name: str, data: "CTRecords", width: float = 1.0, precision: str = "float32", **options: Any
 ) -> "keras.Model":
-    """Builds a network for records.
+    """Builds a network for records, which knows by `tfkd.models.facts_of` what it is for.
 
     Args:
         name: Name of the network, see `tfkd.models.build`.
@@ -30,10 +28,12 @@ def build_network(
     Raises:
         ValueError: As `tfkd.models.build`.
     """
-    from tfkd.models import build
+    from tfkd.models import build, set_facts
 
     with _precision(precision):
-        return build(name, data.spec.input_shape, data.num_classes, width, **options)
+        network = build(name, data.spec.input_shape, data.num_classes, width, **options)
+    set_facts(network, data.facts)
+    return network
 
 
 @contextlib.contextmanager
@@ -52,25 +52,3 @@ def _precision(policy: str) -> Iterator[None]:
 def parameter_count(model: "keras.Model") -> int:
     """Trainable weights, as papers count them: without the running statistics."""
     return sum(math.prod(weight.shape) for weight in model.trainable_weights)
-
-
-def load_network(path: Path) -> "keras.Model":
-    """A saved Keras model.
-
-    Raises:
-        FileNotFoundError: If the file is not there.
-        ValueError: If it is no model, or one with layers that Keras does not know.
-    """
-    import keras
-
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: expected a Keras model file, found none.")
-    expected = f"{path}: expected a model saved by Keras 3 (.keras)"
-    if path.suffix == ".keras" and not zipfile.is_zipfile(path):
-        raise ValueError(f"{expected}, which is a zip archive. The file is none, or damaged.")
-    try:
-        return keras.saving.load_model(path, compile=False)
-    except (ValueError, OSError, KeyError, TypeError) as error:
-        # Keras appends all that it knows of a class that it cannot find.
-        reason = str(error).split("Full object config")[0].strip()
-        raise ValueError(f"{expected}: {reason}") from error

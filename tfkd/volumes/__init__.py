@@ -6,6 +6,7 @@ from typing import Any
 from tfkd.volumes.ct_files import find_cts, open_ct
 from tfkd.volumes.ct_search import CTSearch, LeftOut, search_cts
 from tfkd.volumes.ct_slices import CTSlices, VolumeSlices
+from tfkd.volumes.data_facts import DataFacts
 from tfkd.volumes.dicom_seg import writing_dicom_seg
 from tfkd.volumes.dicom_slices import DicomSlices
 from tfkd.volumes.files import atomic_path, sha256_of
@@ -35,6 +36,7 @@ __all__ = [
     "WHOLE_VOLUME",
     "CTSearch",
     "CTSlices",
+    "DataFacts",
     "DicomSlices",
     "FileGeometry",
     "HUStatistics",

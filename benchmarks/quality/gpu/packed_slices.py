@@ -66,6 +66,11 @@ class PackedSlices(keras.utils.PyDataset):
         return self.manifest.spec
 
     @property
+    def facts(self) -> DataFacts:
+        """What a network learns from these slices; see `CTRecords.facts`."""
+        return self.manifest.facts
+
+    @property
     def num_classes(self) -> int:
         """Number of classes, the background included."""
         return self.manifest.num_classes

@@ -32,7 +32,7 @@ from tfkd.comparison.runs.step_time import StepTime
 from tfkd.comparison.runs.trainer import Trainer, forget
 from tfkd.distillation import Distiller, FreezeCheck
 from tfkd.errors import PlanError, TfkdError, TrainingError
-from tfkd.models import fingerprint
+from tfkd.models import fingerprint, save_network
 from tfkd.records import Manifest, Sampling
 from tfkd.training import build_network, compile_for_training, ramped_weights
 from tfkd.volumes import atomic_path
@@ -114,8 +114,7 @@ def train(plan: Plan, job: Job, trainer: Trainer) -> dict[str, Any]:
     with atomic_path(path.with_name("training.json")) as temporary:
         temporary.write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
     # The network last: where it lies, the training is finished. Without the optimizer's state.
-    with atomic_path(path) as temporary:
-        keras.Model(student.inputs[0], student.outputs[0], name=student.name).save(temporary)
+    save_network(student, path)
     return facts
 
 

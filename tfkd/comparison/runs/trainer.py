@@ -116,7 +116,8 @@ class Trainer:
         """
         import keras
 
-        from tfkd.callbacks import RunCheckpoint, save_network
+        from tfkd.callbacks import RunCheckpoint
+        from tfkd.models import save_network
         from tfkd.training import compile_for_training
 
         forget()
@@ -163,7 +164,7 @@ class Trainer:
         )
         from tfkd.comparison.runs.step_time import StepTime
         from tfkd.distillation import FreezeCheck
-        from tfkd.training import finished_network
+        from tfkd.training import finished_network, load_network
 
         settings, student = job.settings, distiller.student
         best = BestStudent(folder, student) if settings.keep == "best" else None
@@ -188,7 +189,7 @@ class Trainer:
         before = position.epoch * data.steps_per_epoch + position.step
         seconds = _whole_seconds(time.monotonic() - start, steps - before, steps)
         if best is not None and best.best_epoch is not None:
-            student = keras.saving.load_model(best.path, compile=False)
+            student = load_network(best.path)
         if not all(np.isfinite(weight).all() for weight in student.get_weights()):
             RunCheckpoint(folder).remove()  # otherwise the next call would go on from these weights
             raise TrainingError(
@@ -209,9 +210,10 @@ class Trainer:
         """The trained network.
 
         Raises:
-            PlanError: If it is not the file that the plan means.
+            PlanError: If it is not the file that the plan means, or a network that was trained on
+                data unlike the plan's records.
         """
-        from tfkd.training import load_network
+        from tfkd.models import facts_of, load_network
 
         path, network = self.model_path(job), job.network
         if network.sha256 is not None and path.is_file() and sha256_of(path) != network.sha256:
@@ -219,7 +221,15 @@ class Trainer:
                 f"[teachers.{network.name}] sha256: expected the checksum of {path}, "
                 f"{sha256_of(path)}. Received {network.sha256}."
             )
-        return load_network(path)
+        loaded = load_network(path)
+        own, facts = facts_of(loaded), self._manifest.facts
+        if own is not None and own != facts:
+            raise PlanError(
+                f"{job.title}: expected {path} to be trained on data like {self._plan.records}, "
+                f"received a network that was trained with {'; '.join(own.differences(facts))}. "
+                "Take another file, or prepare records with its settings."
+            )
+        return loaded
 
     def fingerprints(self, teachers: Sequence[Job]) -> list[str]:
         """What tells the teachers on this machine from any other network."""
