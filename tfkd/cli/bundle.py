@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from tfkd.cli.config import ConfigError, option, write_config
 from tfkd.cli.run_record import RUN_RECORD_NAME
 from tfkd.cli.tensorflow_start import start_tensorflow
-from tfkd.volumes import sha256_of
+from tfkd.cli.training import MODEL_NAME
+from tfkd.volumes import DataFacts, sha256_of
 
 if TYPE_CHECKING:
     from tfkd.evaluation import Evaluation
@@ -50,6 +51,8 @@ def run(config: Config) -> None:
 
     manifest = None if config.records is None else Manifest.load(config.records)
     record = None if config.student is None else _run_record(config.student, config.records)
+    if config.student is not None:
+        _check_student(config.student, config.model)
     evaluation = None
     if config.evaluation is not None:
         evaluation = _evaluation(config.evaluation, config.model)
@@ -76,6 +79,26 @@ def run(config: Config) -> None:
     if missing := [what for what, value in given.items() if value is None]:
         print(f"the card says unknown of: {', '.join(missing)}")
     print(out)
+
+
+def _check_student(student: Path, model: Path) -> None:
+    """Compares what the student was trained on with the contract of what was exported."""
+    from tfkd.inference import Contract, open_bundle
+    from tfkd.models.network_file import read_facts
+
+    path = student / MODEL_NAME if student.is_dir() else student
+    own = read_facts(path) if path.is_file() else None
+    if own is None:
+        return
+    with open_bundle(model) as file:
+        contract = Contract.load(file)
+    facts = DataFacts(contract.spec, contract.label_names)
+    if own != facts:
+        raise ConfigError(
+            f"{path}: expected the student that {model} was exported from, received one that was "
+            f"trained with {'; '.join(own.differences(facts))}. Give the student of this file, or "
+            "export the student again."
+        )
 
 
 def _run_record(student: Path, records: Path | None) -> dict[str, Any]:

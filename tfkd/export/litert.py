@@ -21,7 +21,8 @@ from tfkd.export.quantization.quantization_aware import is_quantization_aware
 from tfkd.export.synthetic import synthetic_slices
 from tfkd.export.verify import MIN_AGREEMENT, Comparison, check, compare
 from tfkd.inference import QUANTIZATIONS, Contract, GoldenSlice, LiteRTModel
-from tfkd.volumes import PreprocessSpec, sha256_of, window
+from tfkd.models.network_file import facts_of
+from tfkd.volumes import DataFacts, PreprocessSpec, sha256_of, window
 
 __all__ = ["ExportResult", "Quantization", "to_litert", "write_checked"]
 
@@ -116,9 +117,11 @@ def to_litert(
         calibration: preprocessed training slices: an array (n, H, W, C), or a dataset of batches
             (images, masks), of which up to `calibration_slices` are taken so that every class is
             present. int8 and int16x8 need them, but for a student of `quantization_aware`.
-        spec: how a CT becomes the student's input, normally `data.spec`. None takes the default
+        spec: how a CT becomes the student's input, normally `data.spec`. None takes what the
+            student was trained with (`tfkd.models.facts_of`); where that is not known, the default
             window at the student's size, which is right only if the student was trained so.
-        label_names: index = label value, the background first. None names them "label_1", ….
+        label_names: index = label value, the background first. None takes the student's, or names
+            them "label_1", ….
         min_agreement: smallest fraction of pixels with the same label; None takes 0.999 for
             float32 and float16, else 0.99. 0 accepts the file as it is.
         calibration_slices: how many to take at most.
@@ -138,8 +141,13 @@ def to_litert(
     shape, classes = fixed_input_shape(student), student.outputs[0].shape[-1]
     _check_arguments(path, quantization, min_agreement)
     _check_calibration(student, quantization, calibration)
+    known = facts_of(student)
+    if known is not None:
+        spec = known.spec if spec is None else spec
+        label_names = known.label_names if label_names is None else label_names
     spec = _fitting_spec(spec, shape)
     names = _fitting_names(label_names, classes)
+    _check_known(known, DataFacts(spec, names), student.name)
     if threshold is not None and (classes != 2 or not 0 < threshold < 1):
         raise ValueError(
             f"threshold: expected one in (0, 1), for two classes. Received {threshold} for {names}."
@@ -291,6 +299,14 @@ def _fitting_names(label_names: Sequence[str] | None, classes: int) -> tuple[str
             f"received {label_names!r}."
         )
     return tuple(label_names)
+
+
+def _check_known(known: DataFacts | None, given: DataFacts, name: str) -> None:
+    if known is not None and known != given:
+        raise ValueError(
+            f"spec and label_names: expected those that student {name!r} was trained with, "
+            f"received {'; '.join(given.differences(known))}. Leave them out to take the student's."
+        )
 
 
 def _runtime(path: Path, name: str) -> LiteRTModel:

@@ -34,7 +34,9 @@ class DataFacts:
     def __post_init__(self) -> None:
         names = tuple(self.label_names)
         if not all(isinstance(name, str) for name in names):
-            raise ValueError(f"Expected label_names to hold a name for each label. Received {names}.")
+            raise ValueError(
+                f"Expected label_names to hold a name for each label. Received {names}."
+            )
         object.__setattr__(self, "label_names", names)
 
     @property

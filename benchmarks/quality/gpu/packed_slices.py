@@ -15,7 +15,7 @@ from tfkd.comparison.runs.job import records_identity
 from tfkd.errors import RecordError
 from tfkd.records import Manifest, Sampling
 from tfkd.records.sampling import expected_copies
-from tfkd.volumes import AIR_HU, IGNORE_LABEL, PreprocessSpec
+from tfkd.volumes import AIR_HU, IGNORE_LABEL, DataFacts, PreprocessSpec
 
 
 class PackedSlices(keras.utils.PyDataset):

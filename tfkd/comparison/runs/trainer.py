@@ -153,7 +153,6 @@ class Trainer:
         self, job: Job, folder: Path, distiller: "Distiller", data: "CTRecords"
     ) -> "tuple[keras.Model, dict[str, Any]]":
         """The trained network, and what the training has cost."""
-        import keras
 
         from tfkd.callbacks import (
             AverageWeights,

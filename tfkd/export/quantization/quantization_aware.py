@@ -23,6 +23,7 @@ from tfkd.export.quantization.rewriting import (
     is_over_channels,
     prelu_is_replaceable,
 )
+from tfkd.models.network_file import facts_of, set_facts
 from tfkd.models.precision import as_float32
 
 __all__ = ["calibrate", "check_exportable", "is_quantization_aware", "quantization_aware"]
@@ -116,6 +117,7 @@ def quantization_aware(
     aware = _Quantizing(functional_graph(as_float32(student)), momentum).rewrite(student.name)
     if calibration is not None:
         calibrate(aware, calibration, steps)
+    set_facts(aware, facts_of(student))
     return aware
 
 
