@@ -18,6 +18,8 @@ from tests.cli.interrupted_main import small_network
 from tfkd.callbacks import Position, RunCheckpoint
 from tfkd.cli.main import main
 from tfkd.models import fingerprint
+from tfkd.models.network_file import read_facts
+from tfkd.records import Manifest
 
 SETTINGS = ["--epochs", "3", "--steps-per-epoch", "3", "--batch-size", "2", "--ema", "0.8"]
 SETTINGS += ["--recalibrate"]
@@ -202,6 +204,7 @@ def test_every_option_at_once(records: Path, tmp_path: Path) -> None:
     for name in ("model.keras", "best.keras"):
         network = keras.saving.load_model(out / name)
         assert {layer.compute_dtype for layer in network.layers} == {"float32"}
+        assert read_facts(out / name) == Manifest.load(records).facts
     assert {path.name for path in (out / "tensorboard").iterdir()} == {
         "slices",
         "train",

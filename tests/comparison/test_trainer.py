@@ -1,5 +1,6 @@
 """What a run draws from the records."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from tfkd.comparison.runs.job import jobs_of
 from tfkd.comparison.runs.time_left import seconds_left
 from tfkd.comparison.runs.trainer import Trainer, _whole_seconds
 from tfkd.errors import PlanError
+from tfkd.models import UNet, save_network
 from tfkd.records import Manifest
+from tfkd.volumes import DataFacts
 
 
 def test_slices_without_labels_are_drawn_by_the_methods_that_want_them(
@@ -70,3 +73,14 @@ def test_a_teachers_file_that_is_gone_is_named_with_the_run(
     plan = make_plan(teachers=teachers, methods={})
     with pytest.raises(PlanError, match=r"teacher big: .*gone\.keras"):
         Trainer(plan, manifest, tmp_path).check(jobs_of(plan, manifest)[:1])
+
+
+def test_a_teacher_of_another_window_is_refused(
+    make_plan: Callable[..., Plan], manifest: Manifest, tmp_path: Path
+) -> None:
+    network = UNet(manifest.spec.input_shape, manifest.num_classes, 0.05)
+    wide = dataclasses.replace(manifest.spec, window_hu=(-1000.0, 1000.0))
+    save_network(network, tmp_path / "wide.keras", DataFacts(wide, manifest.label_names))
+    plan = make_plan(teachers={"wide": {"file": str(tmp_path / "wide.keras")}}, seeds=[0])
+    with pytest.raises(PlanError, match=r"wide\.keras .*window_hu \(-1000, 1000\) instead of"):
+        Trainer(plan, manifest, tmp_path).check(jobs_of(plan, manifest))

@@ -19,6 +19,7 @@ from tfkd.comparison.runs.row_maker import mean_dice
 from tfkd.comparison.runs.trainer import Trainer
 from tfkd.errors import PlanError, TrainingError
 from tfkd.models import fingerprint
+from tfkd.models.network_file import read_facts
 from tfkd.records import Manifest
 
 pytestmark = pytest.mark.usefixtures("small")
@@ -80,6 +81,12 @@ def network(study: Study, title: str) -> str:
     return fingerprint(
         keras.saving.load_model(study.folder / job.folder / "model.keras", compile=False)
     )
+
+
+def test_networks_say_what_they_were_trained_on(finished: Study, records: Path) -> None:
+    written = [*finished.folder.rglob("*.keras")]
+    assert written
+    assert {read_facts(path) for path in written} == {Manifest.load(records).facts}
 
 
 def test_rows(finished: Study, records: Path) -> None:
