@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "phantom": {"volumes"},
     "records": {"volumes"},
     "models": {"volumes"},
-    "losses": set(),
+    "losses": {"volumes"},
     "metrics": {"volumes"},
     "distillation": {"models", "losses", "metrics", "records"},
     "callbacks": {"models", "report"},

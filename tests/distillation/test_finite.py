@@ -90,3 +90,30 @@ def test_other_errors_pass_as_they_are(distiller):
     with pytest.raises(Exception, match=r"(?i)shape") as caught:
         distiller.fit(x[:, :12], y, verbose=0)
     assert not isinstance(caught.value, TrainingError)
+
+
+@pytest.mark.parametrize("wrong", [3, -1])
+def test_a_label_of_no_class_is_named_and_the_weights_kept(distiller, wrong):
+    x, y = slices(8)
+    y[6, 0, 0] = wrong
+    targets = {"mask": y, "case_id": encode_case_ids(["a"] * 8), "slice_index": np.arange(8)}
+    before = weights_of(distiller.student)
+    message = rf"labels 0 to 2, .* Received the label {wrong}\. .* a 4, a 5, a 6, a 7\."
+    with pytest.raises(TrainingError, match=message):
+        distiller.fit(x[4:], {k: v[4:] for k, v in targets.items()}, shuffle=False, verbose=0)
+    assert same(before, weights_of(distiller.student))
+    with pytest.raises(TrainingError, match=rf"label {wrong}\. .* of unknown origin"):
+        distiller.evaluate(x, y, batch_size=8, verbose=0)
+
+
+def test_labels_of_no_class_in_arrays_are_found_before_a_step_of_xla(distiller):
+    x, y = slices(8)
+    distiller.compile("sgd", FocalDice(), jit_compile=True)
+    bad = np.where(np.arange(8)[:, None, None] == 7, 3, y)
+    for act in (
+        lambda: distiller.fit(x, bad, verbose=0),
+        lambda: distiller.fit(x, y, validation_data=(x, bad), verbose=0),
+        lambda: distiller.evaluate(x, {"mask": bad}, verbose=0),
+    ):
+        with pytest.raises(ValueError, match="label 3"):
+            act()

@@ -5,6 +5,7 @@ from numbers import Real
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from tfkd.distillation.adapters import Adapters
@@ -14,6 +15,7 @@ from tfkd.distillation.targets import Targets
 from tfkd.distillation.teachers import Teachers
 from tfkd.distillation.terms import CONFIDENCE, PSEUDO_LABELS, DistillationTerms
 from tfkd.losses.distillation_loss import DistillationLoss
+from tfkd.losses.labels import check_labels
 from tfkd.losses.reduction import mean_over_global_batch, replicas_in_sync
 from tfkd.models.fingerprint import fingerprint
 
@@ -77,12 +79,14 @@ class Distiller(_Step, keras.Model):  # type: ignore[misc, valid-type]
     `sample_weight` of shape (N,) or (N, H, W) weighs the compiled loss as Keras does, and each
     example's distillation losses by its weight, or by the mean weight of its pixels. A class that
     is absent from a slice is no special case: every loss of this library stays finite. A pixel
-    whose index is that of no class (255, `tfkd.volumes.IGNORE_LABEL`), or whose one-hot label is
-    zero, has no label: the losses and metrics of this library ignore it, and the distillation
-    losses see pseudo labels there. So slices without any label, all 255, can be distilled on. A
-    loss that does not stay finite ends the training before it reaches the weights, with a
-    `tfkd.errors.TrainingError` that names the loss and the batch's slices (TensorFlow only, and not
-    with `jit_compile=True`).
+    whose index is 255 (`tfkd.volumes.IGNORE_LABEL`), or whose one-hot label is zero, has no label:
+    the losses and metrics of this library ignore it, and the distillation losses see pseudo labels
+    there. So slices without any label, all 255, can be distilled on. Any other index that is that
+    of no class, such as -1, ends the training with a `tfkd.errors.TrainingError` that names it; on
+    JAX and with `jit_compile=True`, labels in arrays are looked at before the training, and in
+    other data such an index makes the losses NaN. A loss that does not stay finite ends the
+    training before it reaches the weights, with a `tfkd.errors.TrainingError` that names the loss
+    and the batch's slices (TensorFlow only, and not with `jit_compile=True`).
 
     The losses are computed in float32, whatever the student's precision; with float16 layers in the
     student the optimizer is given loss scaling. Under a `tf.distribute` strategy the losses are
@@ -217,17 +221,31 @@ class Distiller(_Step, keras.Model):  # type: ignore[misc, valid-type]
         Raises:
             ValueError: If what is known of the data, the teachers or the student differs: the
                 preprocessing, the number of classes, or their names.
-            TrainingError: If a loss is not finite; names it and the slices of the batch.
+            TrainingError: If a loss is not finite, or a label is that of no class; names it and the
+                slices of the batch.
         """
-        for data in (x, kwargs.get("validation_data")):
+        validation = kwargs.get("validation_data")
+        for data in (x, validation):
             self.check_data(data)
+        self._check_array(args[0] if args else kwargs.get("y"))
+        if isinstance(validation, (tuple, list)) and len(validation) > 1:
+            self._check_array(validation[1])
         learn_facts(x, self.student)
         return super().fit(x, *args, **kwargs)
 
     def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Evaluates the student as `keras.Model.evaluate` does; raises as `fit`."""
         self.check_data(x)
+        self._check_array(args[0] if args else kwargs.get("y"))
         return super().evaluate(x, *args, **kwargs)
+
+    def _check_array(self, y: Any) -> None:
+        """Looks at labels in an array at once, where no step can refuse them."""
+        if keras.backend.backend() == "tensorflow" and not self.jit_compile:
+            return
+        masks = y.get("mask") if isinstance(y, dict) else y
+        if isinstance(masks, np.ndarray):
+            check_labels(masks, self._num_classes)
 
     def check_data(self, data: Any) -> None:
         """Raises a `ValueError` if data with `facts` is not what the networks were trained on."""

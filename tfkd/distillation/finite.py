@@ -1,18 +1,20 @@
-"""Stops a training at the first loss that is not finite, and says which one and on what."""
+"""Stops a training at the first loss or label that is none, and says which one and on what."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import tensorflow as tf
 
 from tfkd.distillation.targets import Targets
 from tfkd.errors import TrainingError
+from tfkd.losses.labels import extreme_labels, wrong_label_text
 from tfkd.losses.reduction import replicas_in_sync, sum_over_replicas
 
-__all__ = ["check_finite", "naming_the_loss"]
+__all__ = ["check_finite", "check_labels", "naming_the_fault"]
 
 _MARK = "tfkd: a loss is not finite:"
+_LABEL_MARK = "tfkd: labels of no class, of so many classes:"
 _SLICES = "on slices"
 _END = ":end of slices"
 
@@ -36,7 +38,7 @@ def check_finite(
         losses_only: Whether gradients may overflow.
 
     Returns:
-        The gradients. Where the check fails, `naming_the_loss` gets the error and no trainable
+        The gradients. Where the check fails, `naming_the_fault` gets the error and no trainable
         weight is updated.
     """
     checks = [tf.math.is_finite(value) for value in values]
@@ -49,23 +51,49 @@ def check_finite(
     finite = tf.stack(checks)
     guilty = tf.boolean_mask(tf.constant(names), ~finite)
     message = tf.strings.join([_MARK, tf.strings.reduce_join(guilty, separator=", ")], " ")
-    message = tf.strings.join([message, _SLICES, _origin(targets), _END], " ")
+    message = tf.strings.join([message, _SLICES, _origin(targets, _of_all_replicas), _END], " ")
     check = tf.debugging.Assert(tf.reduce_all(finite), [message], summarize=-1)
     # In eager mode the check has raised already, and is None.
     with tf.control_dependencies([] if check is None else [check]):
         return [None if one is None else tf.identity(one) for one in gradients]
 
 
-def _origin(targets: Targets) -> tf.Tensor:
+def check_labels(targets: Targets, num_classes: int) -> tf.Tensor:
+    """Lets labels pass if each is that of a class, or `IGNORE_LABEL`.
+
+    Args:
+        targets: The batch's targets; one-hot and soft masks pass unseen.
+        num_classes: Classes of the network.
+
+    Returns:
+        The labels. Where the check fails, `naming_the_fault` gets the error, and nothing that
+        depends on the labels is computed. Under a strategy, the slices are those of the replica
+        that has found it.
+    """
+    mask = tf.convert_to_tensor(targets.mask)
+    if mask.shape.rank == 4 and mask.shape[-1] == num_classes:
+        return mask
+    lowest, highest = extreme_labels(mask, num_classes)
+    wrong = tf.strings.as_string(tf.where(tf.equal(highest, 0), lowest, highest))
+    message = tf.strings.join([f"{_LABEL_MARK} {num_classes}", wrong], " ")
+    origin = _origin(targets, lambda own: own)
+    message = tf.strings.join([message, _SLICES, origin, _END], " ")
+    good = tf.equal(lowest, 0) & tf.equal(highest, 0)
+    check = tf.debugging.Assert(good, [message], summarize=-1)
+    with tf.control_dependencies([] if check is None else [check]):
+        return tf.identity(mask)
+
+
+def _origin(targets: Targets, gathered: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
     """ "case slice, case slice, …", or "of unknown origin"."""
     if targets.case_id is None:
         return tf.constant("of unknown origin")
     # The zeros that fill up a name are no letters.
     letters = tf.constant([b"", *(bytes([code]) for code in range(1, 256))])
-    codes = _of_all_replicas(tf.cast(targets.case_id, tf.int32))
+    codes = gathered(tf.cast(targets.case_id, tf.int32))
     cases = tf.strings.reduce_join(tf.gather(letters, codes), axis=-1)
     if targets.slice_index is not None:
-        numbers = _of_all_replicas(tf.cast(targets.slice_index, tf.int32))
+        numbers = gathered(tf.cast(targets.slice_index, tf.int32))
         cases = tf.strings.join([cases, tf.strings.as_string(numbers)], " ")
     return tf.strings.reduce_join(cases, separator=", ")
 
@@ -82,11 +110,19 @@ def _of_all_replicas(value: tf.Tensor) -> tf.Tensor:
 
 
 @contextmanager
-def naming_the_loss() -> Iterator[None]:
+def naming_the_fault() -> Iterator[None]:
     """Turns the failed check into a `TrainingError`, without the graph it was found in."""
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
+        label = re.search(
+            rf"{_LABEL_MARK} (\d+) (-?\d+) {_SLICES} (.*?) {_END}", str(error), re.DOTALL
+        )
+        if label is not None:
+            raise TrainingError(
+                f"{wrong_label_text(label[2], int(label[1]))} It is in a batch of slices "
+                f"{label[3]}. No weight was changed by it."
+            ) from None
         found = re.search(rf"{_MARK} (.*?) {_SLICES} (.*?) {_END}", str(error), re.DOTALL)
         if found is None:
             raise

@@ -5,9 +5,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfkd.distillation.finite import check_finite, naming_the_loss
+from tfkd.distillation.finite import check_finite, check_labels, naming_the_fault
 from tfkd.distillation.multi_worker import MultiWorkerFit
 from tfkd.distillation.targets import Targets
+from tfkd.losses.labels import labels_are_checked
 from tfkd.losses.reduction import replicas_in_sync, sum_over_replicas
 
 __all__ = ["TensorFlowStep"]
@@ -20,10 +21,20 @@ class TensorFlowStep(MultiWorkerFit):
         """Trains as `keras.Model.fit` does.
 
         Raises:
-            TrainingError: If a loss is not finite; names it and the slices of the batch.
+            TrainingError: If a loss is not finite, or a label that of no class; names it and the
+                slices of the batch.
         """
-        with naming_the_loss():
+        with naming_the_fault():
             return super().fit(*args, **kwargs)  # type: ignore[misc]
+
+    def evaluate(self: Any, *args: Any, **kwargs: Any) -> Any:
+        """Evaluates as `keras.Model.evaluate` does.
+
+        Raises:
+            TrainingError: If a label is that of no class.
+        """
+        with naming_the_fault():
+            return super().evaluate(*args, **kwargs)  # type: ignore[misc]
 
     def make_train_function(self: Any, force: bool = False) -> Any:
         """Makes the optimizer's variables; made in the first step, they have it traced twice."""
@@ -35,6 +46,11 @@ class TensorFlowStep(MultiWorkerFit):
 
     def train_step(self: Any, data: Any) -> dict[str, Any]:
         """One step of training on a batch `(x, y)` or `(x, y, sample_weight)`."""
+        data = self._with_checked_labels(data)
+        with labels_are_checked():
+            return self._train_on(data)
+
+    def _train_on(self: Any, data: Any) -> dict[str, Any]:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         targets = Targets.of(y)
         teacher = self._teach(x) if self._needs_teaching(targets) else None
@@ -72,7 +88,25 @@ class TensorFlowStep(MultiWorkerFit):
 
     def test_step(self: Any, data: Any) -> dict[str, Any]:
         """One step of evaluation."""
-        return self._as_logs(super().test_step(data))  # type: ignore[misc]
+        data = self._with_checked_labels(data)
+        with labels_are_checked():
+            return self._as_logs(super().test_step(data))  # type: ignore[misc]
+
+    def _with_checked_labels(self: Any, data: Any) -> Any:
+        """The batch, once each of its labels is known to be that of a class, or 255.
+
+        Of a step that XLA compiles as a whole nothing can be asked; its loss becomes NaN.
+        """
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        if y is None or self.jit_compile:
+            return data
+        targets = Targets.of(y)
+        mask = check_labels(targets, self._num_classes)
+        y = {**y, "mask": mask} if isinstance(y, dict) else mask
+        # Otherwise the statistics of batch normalisation would not wait for the check.
+        with tf.control_dependencies([mask]):
+            x = tf.nest.map_structure(tf.identity, x)
+        return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
 
     def _needs_teaching(self: Any, targets: Targets) -> bool:
         return bool(self.teachers) and targets.cache is None and bool(self.distillation_losses)

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from tfkd.losses.labels import one_hot_labels
+from tfkd.losses.labels import check_labels, one_hot_labels
 from tfkd.losses.pixel_weight import as_pixel_weight
 from tfkd.losses.reduction import mean_over_global_batch, sum_over_replicas
 from tfkd.losses.xla import xla_compiled
@@ -44,8 +44,8 @@ def focal_dice_loss(
 
     Args:
         labels: Class indices (N, H, W) or (N, H, W, 1), or one-hot masks (N, H, W, K). A pixel
-            with an index outside 0 … K − 1, such as 255, or with zeros only, is ignored. Of a soft
-            mask g, p_y is Σ p_k g_k and log p_y is Σ g_k log p_k.
+            with the index 255 (`tfkd.volumes.IGNORE_LABEL`), or with zeros only, is ignored. Of a
+            soft mask g, p_y is Σ p_k g_k and log p_y is Σ g_k log p_k.
         logits: Network output (N, H, W, K), before any softmax.
         sample_weight: Weight of each example (N,) or of each pixel (N, H, W). A weight of 0 takes
             the example or pixel out of both terms.
@@ -60,7 +60,9 @@ def focal_dice_loss(
         Tensor of shape (N,), float32, weighted; its mean over the batch is the loss.
 
     Raises:
-        ValueError: If labels and logits have shapes that do not fit together.
+        ValueError: If labels and logits have shapes that do not fit together, or if an index is
+            neither 0 … K − 1 nor 255. In a compiled step of TensorFlow that is an
+            `InvalidArgumentError`; where XLA compiles the step, and on JAX, the loss is NaN.
 
     Example:
         >>> labels = keras.ops.zeros((2, 8, 8), dtype="int32")
@@ -72,6 +74,7 @@ def focal_dice_loss(
         Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017; Milletari et al., "V-Net",
         3DV 2016; their mixture as in Qin et al., IEEE TMI 40(12), 2021.
     """
+    labels = check_labels(ops.convert_to_tensor(labels), logits.shape[-1])
     focal, pixel_weight, labelled, overlap, size = _of_replica(
         labels, logits, sample_weight, float(gamma), dice_squares
     )

@@ -1,10 +1,29 @@
 """Label maps as one-hot masks, whichever way the user holds them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
+import keras
+import numpy as np
 from keras import ops
 
-__all__ = ["one_hot_labels"]
+from tfkd.volumes import IGNORE_LABEL
+
+__all__ = [
+    "check_labels",
+    "extreme_labels",
+    "is_label",
+    "labels_are_checked",
+    "one_hot_labels",
+    "wrong_label_text",
+]
+
+_checked: ContextVar[bool] = ContextVar("labels_are_checked", default=False)
+
+# Slices that are looked at together, so that those of a whole cohort need no second memory.
+_ROWS = 64
 
 
 def one_hot_labels(labels: Any, num_classes: int) -> Any:
@@ -13,15 +32,17 @@ def one_hot_labels(labels: Any, num_classes: int) -> Any:
     Args:
         labels: Integer class indices of shape (N, H, W) or (N, H, W, 1), of any dtype, or masks
             that are one-hot (or soft) already, of shape (N, H, W, `num_classes`). A pixel whose
-            index lies outside 0 … `num_classes` − 1 (such as 255, `tfkd.volumes.IGNORE_LABEL`), or
-            that is 0 for every class, belongs to no class: every loss ignores it.
+            index is 255 (`tfkd.volumes.IGNORE_LABEL`), or that is 0 for every class, belongs to no
+            class: every loss ignores it. One of any other index outside 0 … `num_classes` − 1 is a
+            mistake, and becomes NaN: in a compiled function there is no other way to say so.
         num_classes: Number of classes K, background included; at least 2.
 
     Returns:
         Tensor of shape (N, H, W, K), float32.
 
     Raises:
-        ValueError: If the shape is none of the above.
+        ValueError: If the shape is none of the above, or where the values can be seen, if an index
+            is a mistake.
     """
     labels = ops.convert_to_tensor(labels)
     shape = tuple(labels.shape)
@@ -38,4 +59,105 @@ def one_hot_labels(labels: Any, num_classes: int) -> Any:
             f"Expected labels of shape (N, H, W), (N, H, W, 1) or (N, H, W, {num_classes}). "
             f"Received {shape}."
         )
-    return ops.one_hot(ops.cast(labels, "int32"), num_classes, dtype="float32")
+    if _is_concrete(labels):
+        check_labels(labels, num_classes)
+    labels = ops.cast(labels, "int32")
+    one_hot = ops.one_hot(labels, num_classes, dtype="float32")
+    return ops.where(is_label(labels, num_classes)[..., None], one_hot, float("nan"))
+
+
+def is_label(labels: Any, num_classes: int) -> Any:
+    """Where class indices are those of a class, or `IGNORE_LABEL`; a boolean of their shape."""
+    known = ops.logical_and(labels >= 0, labels < num_classes)
+    return ops.logical_or(known, ops.equal(labels, IGNORE_LABEL))
+
+
+def check_labels(labels: Any, num_classes: int) -> Any:
+    """Refuses labels of no class; only `IGNORE_LABEL` says that a pixel has no label.
+
+    Values that can be seen are looked at now. In a graph of TensorFlow the check becomes a part of
+    the graph, of some comparisons a pixel; where XLA compiles it, and on JAX, there is none, and
+    `one_hot_labels` makes NaN of such a label instead.
+
+    Args:
+        labels: As for `one_hot_labels`; one-hot and soft masks pass unseen.
+        num_classes: Number of classes K.
+
+    Returns:
+        The labels; in a graph, those that wait for the check.
+
+    Raises:
+        ValueError: If a label is negative, or K or more and not 255. In a graph, when it runs,
+            `tf.errors.InvalidArgumentError`.
+    """
+    shape = tuple(labels.shape)
+    if _checked.get() or (len(shape) == 4 and shape[-1] == num_classes):
+        return labels
+    if _is_concrete(labels):
+        wrong = _wrong_label(labels, num_classes)
+        if wrong is not None:
+            raise ValueError(wrong_label_text(wrong, num_classes))
+        return labels
+    if keras.backend.backend() != "tensorflow":
+        return labels
+    import tensorflow as tf
+
+    if not tf.is_symbolic_tensor(labels):
+        return labels  # a KerasTensor has no values
+    lowest, highest = extreme_labels(labels, num_classes)
+    message = wrong_label_text("one of", num_classes)
+    good = tf.equal(lowest, 0) & tf.equal(highest, 0)
+    with tf.control_dependencies([tf.debugging.Assert(good, [message, lowest, highest])]):
+        return tf.identity(labels)
+
+
+def extreme_labels(labels: Any, num_classes: int) -> tuple[Any, Any]:
+    """The lowest and the highest label of no class, int32; 0 where there is none."""
+    labels = ops.cast(labels, "int32")
+    wrong = ops.where(is_label(labels, num_classes), 0, labels)
+    # Of an empty batch too, which a replica may have.
+    return ops.min(wrong, initial=0), ops.max(wrong, initial=0)
+
+
+def wrong_label_text(wrong: Any, num_classes: int) -> str:
+    """What is said of a label of no class."""
+    return (
+        f"Expected labels 0 to {num_classes - 1}, one for each of the network's {num_classes} "
+        f"classes, or {IGNORE_LABEL} where there is no label. Received the label {wrong}. Give the "
+        f"network a class for each label, or write {IGNORE_LABEL} where a pixel is to be ignored."
+    )
+
+
+@contextmanager
+def labels_are_checked() -> Iterator[None]:
+    """Lets the losses and metrics that are traced in the block leave out a check made before it."""
+    token = _checked.set(True)
+    try:
+        yield
+    finally:
+        _checked.reset(token)
+
+
+def _wrong_label(labels: Any, num_classes: int) -> Any:
+    array = np.asarray(labels) if isinstance(labels, np.ndarray) else ops.convert_to_numpy(labels)
+    for first in range(0, len(array), _ROWS):
+        some = array[first : first + _ROWS]
+        good = (some >= 0) & (some < num_classes) | (some == IGNORE_LABEL)
+        if not good.all():
+            return some[~good][0]
+    return None
+
+
+def _is_concrete(labels: Any) -> bool:
+    """Whether values can be looked at: not in a graph, and not where JAX traces."""
+    if isinstance(labels, np.ndarray):
+        return True
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.is_tensor(labels) and not tf.is_symbolic_tensor(labels)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return isinstance(labels, jax.Array) and not isinstance(labels, jax.core.Tracer)
+    return False

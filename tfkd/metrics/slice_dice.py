@@ -6,8 +6,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from tfkd.losses.labels import check_labels, is_label
 from tfkd.losses.pixel_weight import as_pixel_weight
 from tfkd.losses.xla import xla_compiled
+from tfkd.volumes import IGNORE_LABEL
 
 __all__ = ["SliceDice"]
 
@@ -82,23 +84,26 @@ class SliceDice(keras.metrics.Metric):
 
         Args:
             y_true: integer labels, (N, H, W) or (N, H, W, 1), or one-hot (N, H, W, K). A pixel
-                with a label outside [0, K), such as 255, or with zeros only, has no label and
-                counts for nothing.
+                with the label 255 (`tfkd.volumes.IGNORE_LABEL`), or with zeros only, has no label
+                and counts for nothing.
             y_pred: logits, or probabilities if there is no threshold, (N, H, W, K).
             sample_weight: None, or weights ≥ 0 of shape (N,), (N, 1), (N, H, W) or (N, H, W, 1).
 
         Raises:
-            ValueError: if y_pred has another number of classes.
+            ValueError: if y_pred has another number of classes, or a label is neither in [0, K)
+                nor 255. In a compiled step of TensorFlow that is an `InvalidArgumentError`; where
+                XLA compiles the step, and on JAX, the result is NaN.
         """
         if y_pred.shape[-1] != self.num_classes:
             raise ValueError(
                 f"Expected y_pred of shape (N, H, W, {self.num_classes}). "
                 f"Received: y_pred.shape={tuple(y_pred.shape)}"
             )
+        y_true = check_labels(ops.convert_to_tensor(y_true), self.num_classes)
         if len(y_true.shape) == len(y_pred.shape):
             if y_true.shape[-1] == self.num_classes:
                 labelled = ops.any(ops.cast(y_true, "bool"), axis=-1)
-                y_true = ops.where(labelled, ops.argmax(y_true, axis=-1), -1)
+                y_true = ops.where(labelled, ops.argmax(y_true, axis=-1), IGNORE_LABEL)
             else:
                 y_true = ops.squeeze(y_true, axis=-1)
         if self.threshold is not None:  # so that argmax changes sides at the threshold
@@ -133,10 +138,11 @@ def _counts(y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Any, Any, Any
     truth = ops.equal(ops.cast(y_true, "int32"), classes)
     found = ops.equal(ops.cast(ops.argmax(y_pred, axis=-1), "int32"), classes)
     weight = ops.cast(ops.any(truth, axis=0), "float32")  # 0 without a label
+    good = ops.all(is_label(ops.cast(y_true, "int32"), y_pred.shape[-1]))
     if sample_weight is not None:
         weight = weight * as_pixel_weight(sample_weight)
     shared, labelled, predicted = (
-        ops.sum(ops.where(one, weight, 0.0), axis=(1, 2, 3))
+        ops.sum(ops.where(one, weight, 0.0), axis=(1, 2, 3)) + ops.where(good, 0.0, float("nan"))
         for one in (ops.logical_and(truth, found), truth, found)
     )
     return shared, labelled, predicted
