@@ -244,3 +244,20 @@ def test_the_protocol_is_kept_and_said(cases, cut_top, tmp_path):
         format_table(rows)
     with pytest.raises(ValueError, match="Expected a protocol"):
         dataclasses.replace(rows[0], protocol="other")
+
+
+def test_a_0_255_truth_is_told_and_an_ignored_label_scored_by_nobody(cases, tmp_path):
+    path = tmp_path / "truth.nii.gz"
+    truth = read_volume(cases[0].mask, kind="mask")
+    write_volume(truth.with_array(np.where(truth.array > 0, 255, 0).astype(np.uint8)), path)
+    told = dataclasses.replace(cases[0], mask=path)
+
+    def empty(image):
+        return image.with_array(np.zeros(image.shape, np.uint8))
+
+    with pytest.warns(UserWarning, match=r"case-0, .*truth.*holds 255 and never liver or tumour"):
+        evaluate(empty, [told], MODEL, NAMES)
+    ignored = dataclasses.replace(cases[0], ignored_label=2)
+    array = read_case(ignored)[1].array
+    np.testing.assert_array_equal(array, np.where(truth.array == 2, 255, truth.array))
+    assert 255 in array

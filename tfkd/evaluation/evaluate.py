@@ -3,6 +3,7 @@
 import platform
 import statistics
 import time
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from os import cpu_count
@@ -63,6 +64,9 @@ def evaluate(
     Raises:
         RecordError: on no case, a case twice, a case without a truth or with labels out of range.
         GeometryError: on an unreadable case, or a prediction of another shape or label range.
+
+    Warns:
+        UserWarning: where a truth holds `IGNORE_LABEL` and no class: a 0/255 mask, most likely.
     """
     cases = list(cases)
     _check_cases(cases)
@@ -123,6 +127,14 @@ def _check_truth(case: CaseFilesLike, truth: Volume, label_names: Sequence[str])
         raise RecordError(
             f"Case {case.case_id}, {case.mask}: expected labels 0 to {len(label_names) - 1} "
             f"({', '.join(label_names)}). Received label {highest}; name every label of the data."
+        )
+    if highest == 0 and truth.array.max() == IGNORE_LABEL:
+        warnings.warn(
+            f"Case {case.case_id}, {case.mask}: holds {IGNORE_LABEL} and never "
+            f"{' or '.join(label_names[1:])}, so that no target is scored. 0/255 masks must be "
+            f"stored as 0/1; {IGNORE_LABEL} means no label.",
+            UserWarning,
+            stacklevel=3,
         )
 
 
