@@ -131,10 +131,10 @@ BAD_CT: list[tuple[Callable[[Path], Path], str]] = [
     (no_gzip, "expected a NIfTI"),
     (text, "expected a NIfTI"),
     (empty_file, "expected a NIfTI"),
-    (other_format, "expected a NIfTI.*MGHImage"),
-    (folder_itself, "no such file"),
+    (other_format, "expected a NIfTI"),
+    (folder_itself, "expected a file. Received a folder"),
     (series, r"one 3-D volume.*\(4, 4, 4, 2\)"),
-    (flat, r"one 3-D volume.*\(4, 4\)"),
+    (flat, r"one 3-D volume.*\(4, 4\); a single slice must be stored as \(x, y, 1\)"),
     (zero_size, "empty"),
     (singular, "independent axes"),
     (colours, "one number a voxel"),
@@ -146,9 +146,10 @@ BAD_CT: list[tuple[Callable[[Path], Path], str]] = [
 
 BAD_LABELS: list[tuple[Any, str]] = [
     (0.5, "whole-numbered.*0.5.*nearest"),
-    (-1, "0 to 255"),
-    (256, "0 to 255"),
-    (np.nan, "0 to 255"),
+    (1.002, "whole-numbered"),
+    (-1, "0 to 255.*without a label is stored as 255"),
+    (256, "0 to 255.*number the labels"),
+    (np.nan, "0 to 255.*1 voxels of NaN"),
 ]
 
 

@@ -12,7 +12,7 @@ from tfkd.volumes.dicom_slices import DicomSlices
 from tfkd.volumes.files import atomic_path, sha256_of
 from tfkd.volumes.hu_suspicion import HUStatistics, told_if_not_hu, warn_if_not_hu
 from tfkd.volumes.nifti import check_same_geometry, read_volume, write_volume
-from tfkd.volumes.nifti_header import IDENTITY_AFFINE
+from tfkd.volumes.nifti_affine import IDENTITY_AFFINE
 from tfkd.volumes.nifti_slices import NiftiSlices, writing_slices
 from tfkd.volumes.preprocess import (
     AIR_HU,

@@ -1,10 +1,11 @@
 """Numbers of a file as Hounsfield units."""
 
 import numpy as np
+from nibabel.volumeutils import apply_read_scaling
 
 from tfkd.errors import GeometryError
 
-__all__ = ["to_hu"]
+__all__ = ["scaled", "to_hu"]
 
 
 def to_hu(voxels: np.ndarray, where: str) -> np.ndarray:
@@ -27,3 +28,17 @@ def to_hu(voxels: np.ndarray, where: str) -> np.ndarray:
     if voxels.dtype.kind == "f":
         voxels = np.rint(voxels)
     return voxels.astype(np.int16, copy=False)
+
+
+def scaled(stored: np.ndarray, slope: float, inter: float) -> np.ndarray:
+    """Return stored numbers times a slope, plus an intercept; float32 unless that changes nothing.
+
+    Args:
+        stored: Any shape.
+        slope: 1 for none.
+        inter: 0 for none.
+    """
+    if slope == 1 and inter == 0:
+        return stored
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is told as infinite
+        return np.asarray(apply_read_scaling(stored, slope, inter).astype(np.float32))

@@ -1,13 +1,12 @@
 """Whether a NIfTI file holds labels rather than grey values."""
 
 from pathlib import Path
-from typing import Any
 
-import nibabel as nib
 import numpy as np
-from nibabel.openers import ImageOpener
 
-from tfkd.volumes.nifti_header import UNREADABLE
+from tfkd.errors import GeometryError
+from tfkd.volumes.hu import scaled
+from tfkd.volumes.nifti_file import NiftiFile
 
 __all__ = ["holds_labels"]
 
@@ -37,41 +36,22 @@ def holds_labels(path: Path) -> bool | None:
         number only and is not of 8 bits.
     """
     try:
-        image: Any = nib.load(path, mmap=False)
-        stored = image.dataobj
-        if not isinstance(image, nib.Nifti1Pair) or stored.dtype.kind not in "iufb":
-            return None
-        return _look(image, stored)
-    except (*UNREADABLE, OverflowError, MemoryError, TypeError, KeyError):
-        return None  # nibabel has many kinds for damaged headers
-
-
-def _look(image: Any, stored: Any) -> bool | None:
-    seen = _Seen()
-    left = int(np.prod(image.shape, dtype=object))
-    if left <= 0:
+        return _look(NiftiFile(path, str(path)))
+    except GeometryError:
         return None
-    with ImageOpener(image.file_map["image"].filename) as file:
-        file.seek(stored.offset)
-        while left > 0:
-            content = file.read(min(left, _CHUNK_VOXELS) * stored.dtype.itemsize)
-            voxels = np.frombuffer(content, stored.dtype)
-            if not len(voxels):
-                return None  # cut short
-            left -= len(voxels)
-            if not seen.may_be_labels(_scaled(voxels, stored)):
-                return False
-            if seen.labelled > _ENOUGH_VOXELS:
-                break
+
+
+def _look(file: NiftiFile) -> bool | None:
+    seen = _Seen()
+    planes = max(1, _CHUNK_VOXELS // (file.shape[0] * file.shape[1]))
+    for slab in file.slabs(planes):
+        if not seen.may_be_labels(scaled(slab.ravel(order="F"), file.slope, file.inter)):
+            return False
+        if seen.labelled > _ENOUGH_VOXELS:
+            break
     if seen.labelled:
         return len(seen.values) > 1 or None
-    return True if stored.dtype.itemsize == 1 else None
-
-
-def _scaled(voxels: np.ndarray, stored: Any) -> np.ndarray:
-    if stored.slope == 1 and stored.inter == 0:
-        return voxels
-    return voxels * np.float32(stored.slope) + np.float32(stored.inter)
+    return True if file.dtype.itemsize == 1 else None
 
 
 class _Seen:

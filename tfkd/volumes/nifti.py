@@ -3,7 +3,7 @@
 import itertools
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import nibabel as nib
 import numpy as np
@@ -11,16 +11,11 @@ import numpy as np
 from tfkd.errors import GeometryError
 from tfkd.volumes.files import atomic_path
 from tfkd.volumes.frame import CanonicalFrame
-from tfkd.volumes.hu import to_hu
-from tfkd.volumes.nifti_header import (
-    UNREADABLE,
-    case_id_of,
-    file_geometry,
-    image_like,
-    new_image,
-    open_nifti,
-    three_axes,
-)
+from tfkd.volumes.hu import scaled, to_hu
+from tfkd.volumes.labels import to_labels
+from tfkd.volumes.nifti_fields import three_axes
+from tfkd.volumes.nifti_file import NiftiFile
+from tfkd.volumes.nifti_header import case_id_of, file_geometry, image_like, new_image
 from tfkd.volumes.volume import Volume
 
 __all__ = ["check_same_geometry", "read_volume", "write_volume"]
@@ -39,10 +34,14 @@ def read_volume(
 ) -> Volume:
     """Read a NIfTI file into the canonical frame.
 
+    It is read to its checksum, where it is compressed. A header in metres or microns is read as
+    millimetres, with a `UserWarning`; what else is odd about it gives one as well, see `affine_mm`.
+
     Args:
         path: A `.nii` or `.nii.gz` file of three axes; further axes of length 1 are dropped.
         kind: `"ct"` gives int16 HU: the header's slope and intercept are applied, fractions
-            rounded. `"mask"` gives uint8 labels.
+            rounded. `"mask"` gives uint8 labels; those that lie within 0.001 of a whole number are
+            rounded to it, with a `UserWarning`.
         case_id: Name of the case; by default the file's name without its suffixes.
         identity_affine: What to take the axes on disk for, such as `"LAS"` (first axis grows to
             the patient's Left, …), where the file states no orientation: its affine is the
@@ -54,9 +53,9 @@ def read_volume(
         The volume; its `origin` lets `write_volume` restore the layout of this file.
 
     Raises:
-        GeometryError: The file is missing, damaged or not NIfTI, is not 3-D or has no voxels, its
-            affine is singular, its values are not finite, do not fit int16 HU, or are not
-            integral labels of 0 to 255.
+        GeometryError: The file is missing or not NIfTI, its checksum or length is wrong, it is not
+            3-D or has no voxels, its header holds what cannot be, such as a voxel size of 0, or its
+            values are not finite, do not fit int16 HU, or are not integral labels of 0 to 255.
         ValueError: `kind` or `identity_affine` is not one of the known values.
     """
     path = Path(path)
@@ -64,12 +63,12 @@ def read_volume(
     where = f"Case {case_id!r}, file {path}"
     if kind not in ("ct", "mask"):
         raise ValueError(f'`kind` must be "ct" or "mask". Received: {kind!r}.')
-    image = open_nifti(path, where)
-    shape = three_axes(image.shape, where)
-    origin = file_geometry(image, identity_affine, where)
-    frame = CanonicalFrame(shape, origin.affine)
-    voxels = _voxels(image, where).reshape(shape, order="F")
-    voxels = to_hu(voxels, where) if kind == "ct" else _to_labels(voxels, where)
+    file = NiftiFile(path, where)
+    origin = file_geometry(file, identity_affine, where)
+    frame = CanonicalFrame(file.shape, origin.affine)
+    (stored,) = file.slabs(file.shape[2])
+    voxels = scaled(stored, file.slope, file.inter)
+    voxels = to_hu(voxels, where) if kind == "ct" else to_labels(voxels, where)
     return Volume(
         array=np.ascontiguousarray(frame.from_file(voxels)),
         affine=frame.affine,
@@ -149,36 +148,6 @@ def check_same_geometry(
             f"{_describe(image)} and {_describe(mask)}. Resample the mask onto the image, or "
             f"correct the wrong header."
         )
-
-
-def _voxels(image: Any, where: str) -> np.ndarray:
-    """Return the array on disk, scaled as its header says; float32 where it is scaled."""
-    try:
-        if image.dataobj.slope == 1 and image.dataobj.inter == 0:
-            voxels = np.asarray(image.dataobj)
-        else:
-            voxels = np.asarray(image.dataobj, dtype=np.float32)
-    except UNREADABLE as error:
-        raise GeometryError(
-            f"{where}: the file is damaged or cut short ({error}). Fetch or export it again."
-        ) from error
-    if voxels.dtype.kind not in "iufb":
-        raise GeometryError(f"{where}: expected one number a voxel. Received {voxels.dtype}.")
-    return voxels
-
-
-def _to_labels(voxels: np.ndarray, where: str) -> np.ndarray:
-    low, high = voxels.min(), voxels.max()
-    if not (low >= 0 and high <= 255):  # also true for NaN
-        raise GeometryError(f"{where}: expected labels of 0 to 255. Received {low} to {high}.")
-    labels = voxels.astype(np.uint8, copy=False)
-    if voxels.dtype.kind == "f" and not np.array_equal(labels, voxels):
-        example = voxels[labels != voxels].flat[0]
-        raise GeometryError(
-            f"{where}: expected whole-numbered labels. Received for example {example}; a mask must "
-            f"be resampled with nearest neighbours, not linearly."
-        )
-    return labels
 
 
 def _describe(volume: Volume) -> str:

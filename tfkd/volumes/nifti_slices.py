@@ -8,23 +8,15 @@ from typing import Any
 
 import numpy as np
 from nibabel.openers import ImageOpener
-from nibabel.volumeutils import apply_read_scaling
 
-from tfkd.errors import GeometryError
 from tfkd.volumes.axis_spool import AxisSpool
 from tfkd.volumes.ct_slices import CTSlices
 from tfkd.volumes.files import atomic_path
 from tfkd.volumes.frame import CanonicalFrame
-from tfkd.volumes.hu import to_hu
-from tfkd.volumes.nifti_header import (
-    UNREADABLE,
-    case_id_of,
-    file_geometry,
-    image_like,
-    new_image,
-    open_nifti,
-    three_axes,
-)
+from tfkd.volumes.hu import scaled, to_hu
+from tfkd.volumes.nifti_fields import three_axes
+from tfkd.volumes.nifti_file import NiftiFile
+from tfkd.volumes.nifti_header import case_id_of, file_geometry, image_like, new_image
 
 __all__ = ["NiftiSlices", "writing_slices"]
 
@@ -45,7 +37,8 @@ class NiftiSlices(CTSlices):
         identity_affine: As for `read_volume`.
 
     Raises:
-        GeometryError: As `read_volume`; what is wrong with single voxels is noticed when iterating.
+        GeometryError: As `read_volume`; a wrong checksum and wrong voxels are noticed when
+            iterating, the checksum before the last slices.
     """
 
     def __init__(
@@ -58,22 +51,21 @@ class NiftiSlices(CTSlices):
         path = Path(path)
         self.case_id = case_id_of(path) if case_id is None else case_id
         self._where = f"Case {self.case_id!r}, file {path}"
-        self._image = open_nifti(path, self._where)
-        self._file_shape = three_axes(self._image.shape, self._where)
-        self.origin = file_geometry(self._image, identity_affine, self._where)
-        self._frame = CanonicalFrame(self._file_shape, self.origin.affine)
+        self._file = NiftiFile(path, self._where)
+        self.origin = file_geometry(self._file, identity_affine, self._where)
+        self._frame = CanonicalFrame(self._file.shape, self.origin.affine)
         self.shape = self._frame.shape
         self.affine = self._frame.affine
         self.descending = self._frame.descending
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yield each slice, (Y, X) int16 HU."""
+        file = self._file
         if self._frame.slice_axis == 2:
-            yield from self._canonical(self._stored_slabs())
+            yield from self._canonical(file.slabs(_SLAB))
             return
-        dtype = self._image.dataobj.dtype
-        with AxisSpool(self._file_shape, dtype, 2, self._frame.slice_axis) as spool:
-            for slab in self._stored_slabs():
+        with AxisSpool(file.shape, file.dtype, 2, self._frame.slice_axis) as spool:
+            for slab in file.slabs(_SLAB):
                 for index in range(slab.shape[2]):
                     spool.append(slab[..., index])
             starts = range(0, len(self), _SLAB)
@@ -81,35 +73,9 @@ class NiftiSlices(CTSlices):
 
     def _canonical(self, slabs: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         for slab in slabs:
-            slices = self._frame.from_file(to_hu(self._scaled(slab), self._where))
+            hu = to_hu(scaled(slab, self._file.slope, self._file.inter), self._where)
+            slices = self._frame.from_file(hu)
             yield from slices[::-1] if self.descending else slices
-
-    def _stored_slabs(self) -> Iterator[np.ndarray]:
-        """Yield the file's numbers as stored, in slabs along its last axis."""
-        stored = self._image.dataobj
-        if stored.dtype.kind not in "iufb":
-            raise GeometryError(
-                f"{self._where}: expected one number a voxel. Received {stored.dtype}."
-            )
-        width, height, depth = self._file_shape
-        try:
-            with ImageOpener(self._image.file_map["image"].filename) as file:
-                file.seek(stored.offset)
-                for first in range(0, depth, _SLAB):
-                    shape = (width, height, min(_SLAB, depth - first))
-                    content = _read_exactly(file, int(np.prod(shape)) * stored.dtype.itemsize)
-                    yield np.frombuffer(content, stored.dtype).reshape(shape, order="F")
-        except UNREADABLE as error:
-            raise GeometryError(
-                f"{self._where}: the file is damaged or cut short ({error}). Fetch or export it "
-                "again."
-            ) from error
-
-    def _scaled(self, stored: np.ndarray) -> np.ndarray:
-        slope, inter = self._image.dataobj.slope, self._image.dataobj.inter
-        if slope == 1 and inter == 0:
-            return stored
-        return apply_read_scaling(stored, slope, inter).astype(np.float32)
 
 
 @contextlib.contextmanager
@@ -194,10 +160,3 @@ def _write_header(file: Any, like: CTSlices, dtype: np.dtype, slope: float) -> C
 def _hollow(shape: tuple[int, int, int], dtype: np.dtype) -> np.ndarray:
     """Return an array of this shape that takes no memory."""
     return np.broadcast_to(np.zeros((), dtype), shape)
-
-
-def _read_exactly(file: Any, count: int) -> bytes:
-    content = file.read(count)
-    if len(content) != count:
-        raise EOFError(f"expected {count} more bytes, received {len(content)}")
-    return content
