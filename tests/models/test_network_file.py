@@ -1,5 +1,6 @@
 """A network's file says what it was trained on, wherever it is copied."""
 
+import json
 import shutil
 import zipfile
 
@@ -12,6 +13,9 @@ from tfkd.volumes import DataFacts, PreprocessSpec
 
 FACTS = DataFacts(PreprocessSpec(size=(8, 8)), ("background", "liver", "tumour"))
 OTHER = DataFacts(PreprocessSpec(size=(8, 8), window_hu=(0, 80)), FACTS.label_names)
+
+
+BIG = json.dumps(FACTS.to_dict()).replace("-60.0", "-1" + "0" * 400)
 
 
 def network(dtype=None, classes=3):
@@ -80,7 +84,9 @@ def test_facts_of_another_network_are_refused(tmp_path):
     assert not (tmp_path / "a.keras").exists()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 2}', "[" * 100_000, "\xff"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"version": 2}', "[" * 100_000, "\xff", BIG, " " * 2_000_000]
+)
 def test_facts_that_cannot_be_read_are_no_silent_loss(tmp_path, text):
     path = tmp_path / "a.keras"
     network().save(path)

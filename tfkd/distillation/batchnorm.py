@@ -9,6 +9,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from tfkd.distillation.same_data import check_same_data
+
 __all__ = ["recalibrate_batchnorm"]
 
 # Attribute by which a layer of noise is switched off; all of them draw nothing where it is 0.
@@ -51,7 +53,8 @@ def recalibrate_batchnorm(
         dataset is not read.
 
     Raises:
-        ValueError: If `steps` is less than 1, if the dataset is empty, if a layer uses batch
+        ValueError: If `steps` is less than 1, if the dataset is empty or is known to be unlike that
+            which the model was trained on, if a layer uses batch
             renormalisation, or if a statistic is not finite (the message names the layers).
 
     Example:
@@ -64,6 +67,7 @@ def recalibrate_batchnorm(
     """
     if steps is not None and steps < 1:
         raise ValueError(f"Expected steps to be at least 1, or None for all. Received {steps}.")
+    check_same_data(dataset, (), model)
     norms = _trained_norms(model)
     if not norms:
         return 0

@@ -8,13 +8,7 @@ import keras
 from tfkd.models.network_file import check_fits, facts_of, set_facts
 from tfkd.volumes import DataFacts
 
-__all__ = ["check_same_data", "check_taught_alike", "facts_of_data", "learn_facts"]
-
-
-def facts_of_data(data: Any) -> DataFacts | None:
-    """What is known of data, such as a dataset of `CTRecords`; None for arrays and the like."""
-    facts = getattr(data, "facts", None)
-    return facts if isinstance(facts, DataFacts) else None
+__all__ = ["check_same_data", "check_taught_alike", "learn_facts"]
 
 
 def check_taught_alike(teacher: keras.Model, student: keras.Model) -> None:
@@ -47,7 +41,7 @@ def check_same_data(data: Any, teachers: Sequence[keras.Model], student: keras.M
         ValueError: Naming the network and what differs, or if the student has not a channel for
             each label of the data.
     """
-    facts = facts_of_data(data)
+    facts = DataFacts.of(data)
     if facts is None:
         return
     check_fits(student, facts)
@@ -69,6 +63,6 @@ def check_same_data(data: Any, teachers: Sequence[keras.Model], student: keras.M
 
 def learn_facts(data: Any, student: keras.Model) -> None:
     """Lets the student know what it is trained on, so that its file says so."""
-    facts = facts_of_data(data)
+    facts = DataFacts.of(data)
     if facts is not None and facts_of(student) is None:
         set_facts(student, facts)

@@ -118,8 +118,9 @@ def to_litert(
             (images, masks), of which up to `calibration_slices` are taken so that every class is
             present. int8 and int16x8 need them, but for a student of `quantization_aware`.
         spec: how a CT becomes the student's input, normally `data.spec`. None takes what the
-            student was trained with (`tfkd.models.facts_of`); where that is not known, the default
-            window at the student's size, which is right only if the student was trained so.
+            student was trained with (`tfkd.models.facts_of`), or that of the records that the
+            calibration is a dataset of; where neither is known, the default window at the student's
+            size, which is right only if the student was trained so.
         label_names: index = label value, the background first. None takes the student's, or names
             them "label_1", ….
         min_agreement: smallest fraction of pixels with the same label; None takes 0.999 for
@@ -142,12 +143,14 @@ def to_litert(
     _check_arguments(path, quantization, min_agreement)
     _check_calibration(student, quantization, calibration)
     known = facts_of(student)
-    if known is not None:
-        spec = known.spec if spec is None else spec
-        label_names = known.label_names if label_names is None else label_names
+    of_slices = DataFacts.of(calibration)
+    if (source := known or of_slices) is not None:
+        spec = source.spec if spec is None else spec
+        label_names = source.label_names if label_names is None else label_names
     spec = _fitting_spec(spec, shape)
     names = _fitting_names(label_names, classes)
     _check_known(known, DataFacts(spec, names), student.name)
+    _check_slices(of_slices, DataFacts(spec, names))
     if threshold is not None and (classes != 2 or not 0 < threshold < 1):
         raise ValueError(
             f"threshold: expected one in (0, 1), for two classes. Received {threshold} for {names}."
@@ -306,6 +309,14 @@ def _check_known(known: DataFacts | None, given: DataFacts, name: str) -> None:
         raise ValueError(
             f"spec and label_names: expected those that student {name!r} was trained with, "
             f"received {'; '.join(given.differences(known))}. Leave them out to take the student's."
+        )
+
+
+def _check_slices(slices: DataFacts | None, given: DataFacts) -> None:
+    if slices is not None and slices.spec != given.spec:
+        raise ValueError(
+            "calibration: expected slices of the student's spec, received data with "
+            f"{'; '.join(slices.differences(given))}. Take the records that it was trained on."
         )
 
 

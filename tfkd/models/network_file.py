@@ -11,6 +11,7 @@ Keras is imported on first use, see `tfkd.models.fingerprint`.
 import json
 import os
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,17 @@ __all__ = ["check_fits", "facts_of", "load_network", "read_facts", "save_network
 
 _FILE_NAME = "tfkd.json"
 _MEMBER = f"assets/{_FILE_NAME}"
+_MOST_BYTES = 2**20
+
+# Encryption is a RuntimeError, and a number that no float can hold an OverflowError.
+_UNREADABLE = (
+    ValueError,
+    RuntimeError,
+    OverflowError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
@@ -163,8 +175,11 @@ def read_facts(path: str | os.PathLike[str]) -> DataFacts | None:
         with zipfile.ZipFile(path) as archive:
             if _MEMBER not in archive.namelist():
                 return None
+            size = archive.getinfo(_MEMBER).file_size
+            if size > _MOST_BYTES:
+                raise ValueError(f"expected at most {_MOST_BYTES} bytes, received {size}")
             return DataFacts.from_dict(json.loads(archive.read(_MEMBER)))
-    except (ValueError, RecursionError, zipfile.BadZipFile, EOFError) as error:
+    except _UNREADABLE as error:
         raise ValueError(
             f"Expected in {_MEMBER} what the network was trained on, but it cannot be read "
             f"({error}). Copy the file again, upgrade tfkd if a newer version wrote it, or train "

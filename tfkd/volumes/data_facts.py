@@ -44,6 +44,16 @@ class DataFacts:
         """Number of classes, the background included."""
         return len(self.label_names)
 
+    @classmethod
+    def of(cls, data: Any) -> "DataFacts | None":
+        """What is known of data: its `facts`, as datasets of `CTRecords` have them; None if none.
+
+        Args:
+            data: What a training, an evaluation or a calibration is given.
+        """
+        facts = getattr(data, "facts", None)
+        return facts if isinstance(facts, cls) else None
+
     def to_dict(self) -> dict[str, Any]:
         """What `from_dict` reads, as JSON values."""
         return {
