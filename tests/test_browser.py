@@ -230,6 +230,10 @@ def write_scans(folder: Path) -> list[str]:
     images["four_axes"] = nibabel.Nifti1Image(voxels.astype(np.int16)[..., None], affine)
     images["scaled"] = nibabel.Nifti1Image((voxels + 1000).astype(np.int16), affine)
     images["scaled"].header.set_slope_inter(0.5, -700.25)
+    images["metres"] = nibabel.Nifti1Image(
+        voxels.astype(np.int16), np.diag([1e-3, 1e-3, 1e-3, 1]) @ images["lps"].affine
+    )
+    images["metres"].header.set_xyzt_units("meter")
     for name, image in images.items():
         nibabel.save(image, folder / f"{name}.nii")
     return list(images)

@@ -54,6 +54,12 @@ export function readCt(bytes, where) {
   }
   const hu = readHu(bytes, header, shapeOnDisk, where);
   const { shape, strides, offset, mm } = canonicalFrame(affine, shapeOnDisk);
+  if (!mm.every((size) => size >= 0.01 && size <= 100)) {
+    throw new Error(
+      `${where}: expected voxels of 0.01 to 100 mm, received ${mm} mm, of a header in ` +
+        `${header.unit}.`,
+    );
+  }
   const eachOf = (z, visit) => {
     for (let y = 0, i = 0; y < shape[1]; y++) {
       let at = offset + z * strides[0] + y * strides[1];
@@ -66,7 +72,11 @@ export function readCt(bytes, where) {
     voxels: hu.length,
     voxelMl: (Math.abs(independence(affine)) * mm[0] * mm[1] * mm[2]) / 1000,
     index: (z, y, x) => offset + z * strides[0] + y * strides[1] + x * strides[2],
-    warnings: header.stated ? [] : [unstated(where)],
+    warnings: [
+      ...(header.unit === "mm" ? [] : [`${where} is in ${header.unit}, and read as millimetres.`]),
+      ...(mostCosine(affine) < Math.sin(Math.PI / 180) ? [] : [sheared(where)]),
+      ...(header.stated ? [] : [unstated(where)]),
+    ],
     slice(z) {
       const values = new Int16Array(shape[1] * shape[2]);
       eachOf(z, (i, at) => (values[i] = hu[at]));
@@ -161,4 +171,20 @@ function unstated(where) {
     `${where} states no orientation: sides and voxel size are a guess, and so are volumes. ` +
     "Check that the picture is the right way round."
   );
+}
+
+function sheared(where) {
+  return (
+    `${where}: its axes are not at right angles, as with a tilted gantry. Slices are taken as ` +
+    "they are."
+  );
+}
+
+/** Returns the largest cosine between two axes of a file, 0 where all are at right angles. */
+function mostCosine(affine) {
+  const axes = [0, 1, 2].map((column) => [0, 1, 2].map((r) => affine[r][column]));
+  const length = (axis) => Math.hypot(...axis);
+  const cosine = (a, b) =>
+    Math.abs(a.reduce((sum, value, r) => sum + value * b[r], 0)) / (length(a) * length(b));
+  return Math.max(cosine(axes[0], axes[1]), cosine(axes[0], axes[2]), cosine(axes[1], axes[2]));
 }

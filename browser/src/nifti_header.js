@@ -10,6 +10,7 @@ const LAYOUTS = {
     pixdim: [76, "Float32", 4],
     voxOffset: [108, "Float32", 4],
     slope: [112, "Float32", 4],
+    units: [123, "Int8", 1],
     qformCode: [252, "Int16", 2],
     quaternion: [256, "Float32", 4],
     srow: [280, "Float32", 4],
@@ -27,6 +28,7 @@ const LAYOUTS = {
     pixdim: [104, "Float64", 8],
     voxOffset: [168, "BigInt64", 8],
     slope: [176, "Float64", 8],
+    units: [500, "Int32", 4],
     qformCode: [344, "Int32", 4],
     quaternion: [352, "Float64", 8],
     srow: [400, "Float64", 8],
@@ -36,14 +38,16 @@ const LAYOUTS = {
   },
 };
 const UINT8 = 2;
+// Units of length other than millimetres by their codes, and what they are worth.
+const UNITS = { 1: ["metres", 1000], 3: ["microns", 0.001] };
 
 /**
  * Reads a header.
  *
  * @param {Uint8Array} bytes the file, not compressed.
  * @param {string} where words for the error message.
- * @returns {object} shape, affine, stated (whether the file knows its orientation), datatype,
- *     slope, intercept, voxOffset, littleEndian, and what `maskHeader` needs.
+ * @returns {object} shape, affine in mm, unit (of the file), stated (whether the file knows its
+ *     orientation), datatype, slope, intercept, voxOffset, littleEndian, and what `maskHeader` needs.
  * @throws {Error} not a NIfTI file of one part, or an affine that cannot be.
  */
 export function readHeader(bytes, where) {
@@ -67,10 +71,13 @@ export function readHeader(bytes, where) {
   const shape = dim.slice(1, 1 + dim[0]);
   const given = makeAffine({ layout, read, shape, pixdim, codes }, where);
   // An identity says nothing; such CT, as the 3D-IRCADb cases of LiTS17, are laid out as LAS.
-  const affine = isIdentity(given) ? given.map((row, r) => (r === 0 ? [-1, 0, 0, 0] : row)) : given;
+  const known = isIdentity(given) ? given.map((row, r) => (r === 0 ? [-1, 0, 0, 0] : row)) : given;
+  const [unit, mm] = UNITS[read(layout.units) & 7] ?? ["mm", 1];
+  const affine = known.map((row, r) => (r < 3 ? row.map((value) => value * mm) : row));
   return {
     shape,
     affine,
+    unit,
     stated: codes.some((code) => code !== 0) && !isIdentity(given),
     datatype: view.getInt16(layout.datatype, littleEndian),
     slope: scaled ? slope : 1,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -143,3 +144,36 @@ def test_the_demo_takes_the_lists_too(
         with pytest.raises(Stop):
             demo.run(demo.Config(out=folder.with_name(out), data=folder, **more))
     assert taken == [(None, 0.2), (0.5, 0.0)]
+
+
+@pytest.mark.filterwarnings("always::UserWarning")
+@pytest.mark.parametrize(("codes", "read_as"), [(None, "LAS"), ("RAS", "RAS")])
+def test_files_without_an_orientation_are_read_as_in_every_layout(
+    dataset: Callable[..., Path], capsys: Any, codes: str | None, read_as: str
+) -> None:
+    folder = dataset()
+    for path in folder.rglob("c0*.nii.gz"):
+        nib.save(nib.Nifti1Image(np.asarray(nib.load(path).dataobj), np.eye(4)), path)
+    flag = [] if codes is None else ["--identity-affine", codes]
+    assert main([*words(folder), *flag]) == 0
+    said = capsys.readouterr().err
+    assert said.count(f"it is read as {read_as}") == 2
+    assert said.count("--identity-affine") == (0 if codes else 2)
+    assert Manifest.load(folder.with_name("out")).identity_affine == codes
+
+
+def test_axes_that_are_none_are_refused(dataset: Callable[..., Path], fail: Fail) -> None:
+    fail([*words(dataset()), "--identity-affine", "LAX"], "--identity-affine", "'LAX'")
+
+
+@pytest.mark.filterwarnings("always::UserWarning")
+def test_ct_that_is_no_hu_is_told(
+    dataset: Callable[..., Path], save_nifti: Save, capsys: Any
+) -> None:
+    folder = dataset()
+    path = folder / "imagesTr" / "c2_0000.nii.gz"
+    save_nifti(path, np.asarray(nib.load(path).dataobj) + np.int16(1024))
+    assert main(words(folder)) == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "Hounsfield" in line]
+    assert "'c2'" in line
+    assert "1024 had not been taken off" in line

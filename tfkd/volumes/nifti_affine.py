@@ -24,8 +24,8 @@ _SPATIAL_UNIT = 0x07  # bits of xyzt_units
 # No voxel of a patient's CT is smaller or larger. Metres or microns that are taken for mm are.
 _SMALLEST_MM, _LARGEST_MM = 0.01, 100.0
 
-# No scanner's table is longer; a number beyond is no place.
-_FARTHEST_MM = 1e5
+# Ten kilometres: a number beyond is no place in a hospital, and too large to compute with.
+_FARTHEST_MM = 1e7
 
 _RIGHT_ANGLE_TOLERANCE = np.sin(np.radians(1.0))
 _SIZE_TOLERANCE = 0.01  # of pixdim against the sform: headers are rounded to 3 digits at worst
