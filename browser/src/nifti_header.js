@@ -47,7 +47,8 @@ const UNITS = { 1: ["metres", 1000], 3: ["microns", 0.001] };
  * @param {Uint8Array} bytes the file, not compressed.
  * @param {string} where words for the error message.
  * @returns {object} shape, affine in mm, unit (of the file), stated (whether the file knows its
- *     orientation), datatype, slope, intercept, voxOffset, littleEndian, and what `maskHeader` needs.
+ *     orientation), datatype, slope, intercept, voxOffset, littleEndian, and what `maskHeader`
+ *     needs.
  * @throws {Error} not a NIfTI file of one part, or an affine that cannot be.
  */
 export function readHeader(bytes, where) {
