@@ -29,7 +29,7 @@ def run(benchmark: type, repeats: int, quick: bool) -> None:
     """Measures every `time_*` and `peakmem_*` of a benchmark for every combination of `params`."""
     for values in _combinations(benchmark, quick):
         label = f"{benchmark.__name__}[{', '.join(map(str, values))}]"
-        times = _times(benchmark, values, repeats)
+        times = _times(benchmark, values, repeats, quick)
         for name, median in times.items():
             _print(f"{label}.{name}", f"{median:10.2f} ms", _ratios(benchmark, times, name))
         peaks = _peaks(benchmark, values, quick)
@@ -37,11 +37,13 @@ def run(benchmark: type, repeats: int, quick: bool) -> None:
             _print(f"{label}.{name}", f"{peak:10.1f} MiB", _differences(benchmark, peaks, name))
 
 
-def _times(benchmark: type, values: tuple[Any, ...], repeats: int) -> dict[str, float]:
+def _times(benchmark: type, values: tuple[Any, ...], repeats: int, quick: bool) -> dict[str, float]:
     methods = _methods(benchmark, "time_")
     if not methods:
         return {}
     instance = benchmark()
+    if quick:
+        vars(instance).update(getattr(benchmark, "quick_values", {}))
     instance.setup(*values)
     times: dict[str, list[float]] = {name: [] for name in methods}
     for name in methods:

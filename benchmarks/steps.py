@@ -147,6 +147,7 @@ def _student(size: int, name: str) -> keras.Model:
 
 def _training(model: keras.Model, size: int) -> Step:
     model.compile("adam", tfkd.losses.FocalDice())
+    model.optimizer.build(model.trainable_variables)  # in the first step, it is traced twice
     images, labels = batch(size)
     return lambda: model.train_on_batch(images, labels)
 

@@ -2,11 +2,9 @@
 
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from benchmarks import steps
-
-STEPS = 20
 
 
 class Training:
@@ -17,6 +15,8 @@ class Training:
 
     params = ("UNet", "MobileNetV2")
     references = ("time_plain",)
+    steps_per_run = 20
+    quick_values: ClassVar = {"steps_per_run": 2}
 
     def setup(self, student: str) -> None:
         import tfkd
@@ -27,7 +27,9 @@ class Training:
         split = tfkd.records.SplitPlan(validation=0, test=0)
         spec = tfkd.PreprocessSpec(size=(128, 128))
         tfkd.records.prepare(cohort, root / "records", spec, split=split)
-        data = tfkd.records.load(root / "records", batch_size=steps.BATCH, steps_per_epoch=STEPS)
+        data = tfkd.records.load(
+            root / "records", batch_size=steps.BATCH, steps_per_epoch=self.steps_per_run
+        )
         shape, classes = data.spec.input_shape, data.num_classes
         width, (name, teacher_width) = steps.PAIRS[student]
         teacher = tfkd.models.build(name, shape, classes, teacher_width)
@@ -50,7 +52,7 @@ class Training:
 
     def _train(self, kind: str) -> None:
         distiller, batches = self._runs[kind]
-        for _ in range(STEPS):
+        for _ in range(self.steps_per_run):
             distiller.train_on_batch(*next(batches))
 
     def time_plain(self, student: str) -> None:
