@@ -38,7 +38,13 @@ def test_refused_where_it_can_be_seen(use, wrong):
 
 
 def test_of_any_type():
-    for dtype, wrong in (("uint8", 2), ("int64", 2**40), ("float32", np.nan), ("float64", -0.5)):
+    for dtype, wrong in (
+        ("uint8", 2),
+        ("int64", 2**40),
+        ("float32", np.nan),
+        ("float64", -0.5),
+        ("float32", 0.99998),
+    ):
         with pytest.raises(ValueError, match="Received the label"):
             check_labels(labels_with(wrong, dtype), 2)
     check_labels(labels_with(255, "uint8"), 2)
@@ -65,8 +71,9 @@ def test_refused_in_a_graph():
 
     for run in (loss, dice):
         assert np.isfinite(run(tf.constant(labels_with(255))))
-        with pytest.raises(tf.errors.InvalidArgumentError, match="labels 0 to 1"):
-            run(tf.constant(labels_with(2)))
+        for wrong, dtype in ((2, "int32"), (2**40, "int64"), (0.99998, "float32"), (2, "uint8")):
+            with pytest.raises(tf.errors.InvalidArgumentError, match="labels 0 to 1"):
+                run(tf.constant(labels_with(wrong, dtype)))
 
 
 def test_not_a_number_where_xla_compiles_the_step():

@@ -116,7 +116,7 @@ def naming_the_fault() -> Iterator[None]:
         yield
     except tf.errors.InvalidArgumentError as error:
         label = re.search(
-            rf"{_LABEL_MARK} (\d+) (-?\d+) {_SLICES} (.*?) {_END}", str(error), re.DOTALL
+            rf"{_LABEL_MARK} (\d+) (\S+) {_SLICES} (.*?) {_END}", str(error), re.DOTALL
         )
         if label is not None:
             raise TrainingError(

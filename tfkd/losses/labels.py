@@ -61,15 +61,28 @@ def one_hot_labels(labels: Any, num_classes: int) -> Any:
         )
     if _is_concrete(labels):
         check_labels(labels, num_classes)
-    labels = ops.cast(labels, "int32")
-    one_hot = ops.one_hot(labels, num_classes, dtype="float32")
+    one_hot = ops.one_hot(ops.cast(labels, "int32"), num_classes, dtype="float32")
     return ops.where(is_label(labels, num_classes)[..., None], one_hot, float("nan"))
 
 
 def is_label(labels: Any, num_classes: int) -> Any:
-    """Where class indices are those of a class, or `IGNORE_LABEL`; a boolean of their shape."""
+    """Where class indices are those of a class, or `IGNORE_LABEL`; a boolean of their shape.
+
+    A number between two labels, such as 0.99998, is none: as an index it would be the lower one.
+    """
+    labels = _comparable(labels)
     known = ops.logical_and(labels >= 0, labels < num_classes)
+    if "float" in keras.backend.standardize_dtype(labels.dtype):
+        known = ops.logical_and(known, ops.equal(labels, ops.floor(labels)))
     return ops.logical_or(known, ops.equal(labels, IGNORE_LABEL))
+
+
+def _comparable(labels: Any) -> Any:
+    """Labels in a type that holds all of them and any number of classes."""
+    dtype = keras.backend.standardize_dtype(labels.dtype)
+    if "float" in dtype or dtype == "int64":
+        return labels
+    return ops.cast(labels, "int64" if dtype in ("uint32", "uint64") else "int32")
 
 
 def check_labels(labels: Any, num_classes: int) -> Any:
@@ -87,8 +100,8 @@ def check_labels(labels: Any, num_classes: int) -> Any:
         The labels; in a graph, those that wait for the check.
 
     Raises:
-        ValueError: If a label is negative, or K or more and not 255. In a graph, when it runs,
-            `tf.errors.InvalidArgumentError`.
+        ValueError: If a label is negative, or K or more and not 255, or no whole number. In a
+            graph, when it runs, `tf.errors.InvalidArgumentError`.
     """
     shape = tuple(labels.shape)
     if _checked.get() or (len(shape) == 4 and shape[-1] == num_classes):
@@ -112,9 +125,9 @@ def check_labels(labels: Any, num_classes: int) -> Any:
 
 
 def extreme_labels(labels: Any, num_classes: int) -> tuple[Any, Any]:
-    """The lowest and the highest label of no class, int32; 0 where there is none."""
-    labels = ops.cast(labels, "int32")
-    wrong = ops.where(is_label(labels, num_classes), 0, labels)
+    """The lowest and the highest label of no class; 0 where there is none."""
+    labels = _comparable(labels)
+    wrong = ops.where(is_label(labels, num_classes), ops.zeros_like(labels), labels)
     # Of an empty batch too, which a replica may have.
     return ops.min(wrong, initial=0), ops.max(wrong, initial=0)
 
@@ -143,6 +156,8 @@ def _wrong_label(labels: Any, num_classes: int) -> Any:
     for first in range(0, len(array), _ROWS):
         some = array[first : first + _ROWS]
         good = (some >= 0) & (some < num_classes) | (some == IGNORE_LABEL)
+        if some.dtype.kind == "f":
+            good &= some == np.floor(some)
         if not good.all():
             return some[~good][0]
     return None

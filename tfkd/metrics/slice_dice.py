@@ -138,7 +138,7 @@ def _counts(y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Any, Any, Any
     truth = ops.equal(ops.cast(y_true, "int32"), classes)
     found = ops.equal(ops.cast(ops.argmax(y_pred, axis=-1), "int32"), classes)
     weight = ops.cast(ops.any(truth, axis=0), "float32")  # 0 without a label
-    good = ops.all(is_label(ops.cast(y_true, "int32"), y_pred.shape[-1]))
+    good = ops.all(is_label(y_true, y_pred.shape[-1]))
     if sample_weight is not None:
         weight = weight * as_pixel_weight(sample_weight)
     shared, labelled, predicted = (
