@@ -54,6 +54,18 @@ def test_centre_crop_leaves_background_outside(make_ct):
     np.testing.assert_array_equal(mask.array, expected)
 
 
+@pytest.mark.parametrize("overlap", [False, True])
+def test_ct_that_is_no_hu_is_told(make_ct, overlap):
+    ct = make_ct((4, 32, 32))
+    shifted = ct.with_array(np.clip(ct.array, -50, 200) + np.int16(1024))
+    predictor = VolumePredictor(
+        _by_grey_value, PreprocessSpec(size=(32, 32)), NAMES, overlap=overlap
+    )
+    predictor(ct)
+    with pytest.warns(UserWarning, match=rf"'{ct.case_id}'.*Hounsfield.*1024"):
+        predictor(shifted)
+
+
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 8])
 def test_batches_change_nothing(make_ct, batch_size):
     sizes = []

@@ -76,17 +76,20 @@ def test_a_file_in_several_members_is_one_file(packed: bytes, file: Path) -> Non
     np.testing.assert_array_equal(streamed(file), truth)
 
 
-def test_no_mask_is_left_of_a_damaged_ct(packed: bytes, file: Path, tmp_path: Path) -> None:
-    raw = bytearray(packed)
-    raw[-6] ^= 1  # the checksum: every voxel is right up to here
-    file.write_bytes(raw)
-    predictor = VolumePredictor(
+def predictor() -> VolumePredictor:
+    return VolumePredictor(
         lambda images: np.zeros((*images.shape[:3], 2), np.float32),
         PreprocessSpec(size=(16, 16)),
         ("background", "liver"),
     )
+
+
+def test_no_mask_is_left_of_a_damaged_ct(packed: bytes, file: Path, tmp_path: Path) -> None:
+    raw = bytearray(packed)
+    raw[-6] ^= 1  # the checksum: every voxel is right up to here
+    file.write_bytes(raw)
     with pytest.raises(GeometryError, match=r"p7\.nii\.gz.*damaged"):
-        predict_file(predictor, NiftiSlices(file), tmp_path / "out" / "mask.nii.gz")
+        predict_file(predictor(), NiftiSlices(file), tmp_path / "out" / "mask.nii.gz")
     assert not list(tmp_path.rglob("*mask*"))
 
 

@@ -117,6 +117,13 @@ def test_a_field_that_cannot_be(
     check_refused(tmp_path, changed(content(codes), field, *values), word)
 
 
+def test_the_doubles_of_nifti_2_may_overflow(tmp_path: Path) -> None:
+    image = nib.Nifti2Image(voxels(), AFFINE)
+    raw = bytearray(image.to_bytes())
+    struct.pack_into("<d", raw, 400, 1e300)  # srow_x[0]
+    check_refused(tmp_path, raw, "affine")
+
+
 @pytest.mark.parametrize("more", [b"\0", b"more"])
 def test_more_voxels_than_the_header_says(tmp_path: Path, more: bytes) -> None:
     check_refused(tmp_path, content() + more, "240 bytes of voxels", "something was added")

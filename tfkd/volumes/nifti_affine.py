@@ -32,6 +32,7 @@ _SIZE_TOLERANCE = 0.01  # of pixdim against the sform: headers are rounded to 3 
 _CORNER_TOLERANCE_VOXELS = 0.5
 
 
+@np.errstate(over="ignore", invalid="ignore")  # numbers that overflow are refused as too large
 def affine_mm(header: Any, identity_affine: str | None, where: str) -> np.ndarray:
     """Return the (4, 4) voxel -> RAS+ mm matrix of the array on disk.
 
@@ -183,7 +184,7 @@ def _tell_disagreement(header: Any, sform: np.ndarray, where: str) -> None:
     except (GeometryError, np.linalg.LinAlgError):
         _warn(f"{where}: the header's qform cannot be used; its sform is.")
         return
-    if apart > _CORNER_TOLERANCE_VOXELS:
+    if not apart <= _CORNER_TOLERANCE_VOXELS:  # also true for NaN
         _warn(
             f"{where}: the header's qform and sform put corners {apart:.1f} voxels apart; the "
             "sform is used."
