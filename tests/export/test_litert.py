@@ -262,6 +262,10 @@ def test_min_agreement_sets_another_limit(student, make_student, ct_slices, tmp_
 def test_non_finite_student(make_student, tmp_path):
     student = make_student()
     student.get_layer("head").bias.assign([np.nan, 0.0, 0.0])
+    with pytest.raises(ValueError, match=r"expected finite weights.*head/bias"):
+        to_litert(student, tmp_path / "s.tflite")
+    student.get_layer("head").bias.assign([3e38, 0.0, 0.0])  # finite, but not what comes of it
+    student.get_layer("head").kernel.assign(np.full_like(student.get_layer("head").kernel, 3e38))
     with pytest.raises(ExportError, match="NaN"):
         to_litert(student, tmp_path / "s.tflite")
     assert list(tmp_path.iterdir()) == []
@@ -323,7 +327,7 @@ def test_students_of_the_wrong_kind(student, make_student, tmp_path):
         to_litert(tapped, tmp_path / "s.tflite")
     with pytest.raises(ValueError, match="no default fits"):
         to_litert(make_student(channels=2), tmp_path / "s.tflite")
-    with pytest.raises(TypeError, match=r"keras\.Model, received str"):
+    with pytest.raises(TypeError, match=r"keras\.Model\. Received str"):
         to_litert("student.keras", tmp_path / "s.tflite")
     fully = keras.Sequential([keras.Input((None, None, 1)), keras.layers.Conv2D(2, 1)])
     with pytest.raises(ValueError, match="fixed size"):

@@ -155,7 +155,7 @@ def test_fast_int8_is_no_warning():
 
 
 def test_wrong_arguments(student):
-    with pytest.raises(TypeError, match=r"keras\.Model, received str"):
+    with pytest.raises(TypeError, match=r"keras\.Model\. Received str"):
         preflight("student.keras")
     with pytest.raises(ValueError, match="expected at least 1 each"):
         preflight(student, threads=0)

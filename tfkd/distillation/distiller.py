@@ -18,6 +18,7 @@ from tfkd.losses.distillation_loss import DistillationLoss
 from tfkd.losses.labels import check_labels
 from tfkd.losses.reduction import mean_over_global_batch, replicas_in_sync
 from tfkd.models.fingerprint import fingerprint
+from tfkd.models.logits import check_finite_weights, check_logits
 
 if keras.backend.backend() == "tensorflow":
     from tfkd.distillation.tensorflow_step import TensorFlowStep as _Step
@@ -120,9 +121,10 @@ class Distiller(_Step, keras.Model):  # type: ignore[misc, valid-type]
         self._several = teacher if isinstance(teacher, Teachers) else None
         self._self_taught = teacher is student
         models = () if teacher is None or self._self_taught else _models_of(teacher)
-        for model in models:
-            _check_networks(model, student)
         _check_network("student", student)
+        for model in models:
+            _check_network("teacher", model)
+            _check_pair(model, student)
         self.student = student
         self.distillation_losses = tuple(losses)
         self.distillation_loss_weights = tuple(_as_weights(distillation_loss_weights, len(losses)))
@@ -493,16 +495,11 @@ def _check_losses(losses: list[DistillationLoss], teacher: keras.Model | Teacher
 
 
 def _check_network(role: str, model: keras.Model) -> None:
-    if len(getattr(model, "outputs", None) or []) != 1:
-        raise ValueError(
-            f"Expected the {role} to be a Functional keras.Model with one output, the logits. "
-            f"Received {model!r}."
-        )
+    check_logits(model, role)
+    check_finite_weights(model, role)
 
 
-def _check_networks(teacher: keras.Model, student: keras.Model) -> None:
-    _check_network("teacher", teacher)
-    _check_network("student", student)
+def _check_pair(teacher: keras.Model, student: keras.Model) -> None:
     if teacher.output_shape[-1] != student.output_shape[-1]:
         raise ValueError(
             "Expected teacher and student to have the same number of classes. Received "

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfkd.inference import LogitsFunction, VolumePredictor
+from tfkd.models.logits import check_finite_weights, check_logits, functional
 from tfkd.models.network_file import facts_of
 from tfkd.volumes import DataFacts, PreprocessSpec
 
@@ -66,8 +67,11 @@ def keras_predictor(
 
     Raises:
         ValueError: as `keras_logits` and `VolumePredictor`, or the model's input is not the spec's,
-            or the model is known to be trained with another spec or other labels.
+            the model is known to be trained with another spec or other labels, it gives
+            probabilities, or its weights are not finite.
     """
+    check_logits(model)
+    check_finite_weights(model)
     if fixed_input_shape(model) != spec.input_shape:
         raise ValueError(
             f"model {model.name!r}: expected the spec's input shape {spec.input_shape}, received "
@@ -90,17 +94,12 @@ def fixed_input_shape(model: keras.Model) -> tuple[int, int, int]:
 
     Raises:
         TypeError: not a Keras model, or one that holds the student, such as a Distiller.
-        ValueError: several inputs or outputs, or a size that is not fixed.
+        ValueError: a subclass or a model that was not built, several inputs or outputs, or a size
+            that is not fixed.
     """
-    if not isinstance(model, keras.Model) or isinstance(
-        getattr(model, "student", None), keras.Model
-    ):
-        raise TypeError(
-            f"model: expected the student as a keras.Model, received {type(model).__name__}. "
-            "Of a Distiller, give distiller.student."
-        )
+    functional(model)
     inputs, outputs = model.inputs, model.outputs
-    shapes = [tuple(tensor.shape) for tensor in (*(inputs or ()), *(outputs or ()))]
+    shapes = [tuple(tensor.shape) for tensor in (*inputs, *outputs)]
     if (
         len(shapes) != 2
         or len(inputs) != 1

@@ -21,6 +21,7 @@ from tfkd.export.quantization.quantization_aware import is_quantization_aware
 from tfkd.export.synthetic import synthetic_slices
 from tfkd.export.verify import MIN_AGREEMENT, Comparison, check, compare
 from tfkd.inference import QUANTIZATIONS, Contract, GoldenSlice, LiteRTModel
+from tfkd.models.logits import check_finite_weights, check_logits
 from tfkd.models.network_file import facts_of
 from tfkd.volumes import DataFacts, PreprocessSpec, sha256_of, window
 
@@ -141,6 +142,8 @@ def to_litert(
     path = Path(path)
     shape, classes = fixed_input_shape(student), student.outputs[0].shape[-1]
     _check_arguments(path, quantization, min_agreement)
+    check_logits(student, "student")
+    check_finite_weights(student, "student")
     _check_calibration(student, quantization, calibration)
     known = facts_of(student)
     of_slices = DataFacts.of(calibration)

@@ -17,6 +17,7 @@ from tfkd.export.convert import convert
 from tfkd.export.keras_logits import fixed_input_shape
 from tfkd.export.quantization.file_form import file_form
 from tfkd.export.silence import silenced
+from tfkd.models.logits import check_finite_weights, check_logits
 from tfkd.models.macs import count_macs
 
 __all__ = ["Preflight", "PreflightFile", "preflight"]
@@ -121,9 +122,12 @@ def preflight(
 
     Raises:
         TypeError: not a Keras model.
-        ValueError: several inputs or outputs, or a size that is not fixed.
+        ValueError: several inputs or outputs, a size that is not fixed, probabilities or one
+            channel in place of logits, or weights that are not finite.
     """
     shape = fixed_input_shape(student)
+    check_logits(student, "student")
+    check_finite_weights(student, "student")
     if threads < 1 or runs < 1:
         raise ValueError(
             f"threads and runs: expected at least 1 each, received {threads} and {runs}."

@@ -23,6 +23,8 @@ __all__ = [
     "UNetPlusPlus",
     "as_float32",
     "build",
+    "check_finite_weights",
+    "check_logits",
     "check_network",
     "count_macs",
     "facts_of",
@@ -36,6 +38,8 @@ __all__ = [
 _HOME = {
     "TAPS": "tfkd.models.taps",
     "as_float32": "tfkd.models.precision",
+    "check_finite_weights": "tfkd.models.logits",
+    "check_logits": "tfkd.models.logits",
     "check_network": "tfkd.models.checking",
     "count_macs": "tfkd.models.macs",
     "facts_of": "tfkd.models.network_file",

@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from tfkd.models.fingerprint import fingerprint
+from tfkd.models.logits import check_finite_weights, check_logits, functional
 from tfkd.models.taps import TAPS, with_taps
 
 __all__ = ["check_network"]
@@ -33,7 +34,8 @@ def check_network(
     """Check that a network can teach and learn here; returns if it can.
 
     * It is Functional, with one input (H, W, C) of fixed size, and gives float32 logits
-      (H, W, classes) of the same size.
+      (H, W, classes) of the same size: at least two classes, and no softmax or sigmoid at the end.
+      Its weights are finite.
     * `taps` name features at 1/2 and 1/8 of the input.
     * Saved and loaded, it has the same weights and gives the same logits.
     * On TensorFlow: forward pass and gradient have an XLA program, and every trainable weight has a
@@ -68,6 +70,7 @@ def check_network(
     else:
         classes = num_classes
         model = _build_all(network, input_shapes, num_classes, sorted(widths), taps)
+    check_finite_weights(functional(model, "network"), "network")
     _check_shapes(model, classes, taps)
     copy = _saved_and_loaded(model)
     if keras.backend.backend() == "tensorflow":
@@ -107,6 +110,7 @@ def _build_all(
 
 
 def _check_shapes(model: keras.Model, classes: int | None, taps: Sequence[str]) -> None:
+    check_logits(model, "network")
     if len(taps) != len(TAP_STRIDES):
         raise ValueError(f"Expected two taps, at 1/2 and at 1/8. Received taps={list(taps)}.")
     logits, *features = with_taps(model, taps).outputs

@@ -116,12 +116,16 @@ def save_network(
             when left out.
 
     Raises:
-        ValueError: If the facts are of other classes or another input.
+        TypeError: If it is no Keras model.
+        ValueError: If the facts are of other classes or another input, or the network is a subclass
+            or was not built.
     """
     import keras
 
+    from tfkd.models.logits import functional
     from tfkd.models.precision import as_float32
 
+    functional(network, "network")
     facts = facts_of(network) if facts is None else facts
     alone = as_float32(keras.Model(network.inputs[0], network.outputs[0], name=network.name))
     set_facts(alone, facts)

@@ -37,9 +37,9 @@ def measure_int8(
         with the label that Keras gives; `slow_because`, where operators with slow kernels were
         kept; or `error`, why there is no file.
     """
+    from tfkd.evaluation import time_per_slice_ms
     from tfkd.export import to_litert
     from tfkd.inference import LiteRTModel
-    from tfkd.evaluation import time_per_slice_ms
 
     try:
         result = to_litert(

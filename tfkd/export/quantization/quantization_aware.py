@@ -23,6 +23,7 @@ from tfkd.export.quantization.rewriting import (
     is_over_channels,
     prelu_is_replaceable,
 )
+from tfkd.models.logits import check_finite_weights, check_logits
 from tfkd.models.network_file import facts_of, set_facts
 from tfkd.models.precision import as_float32
 
@@ -105,6 +106,8 @@ def quantization_aware(
         tfkd.export.to_litert(aware, "student.tflite", quantization="int8", spec=data.spec)
         ```
     """
+    check_logits(student, "student")
+    check_finite_weights(student, "student")
     if is_quantization_aware(student):
         raise ExportError(f"Student {student.name!r}: expected one that is not quantised yet.")
     if functional_graph(student) is None:
