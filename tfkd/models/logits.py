@@ -166,11 +166,13 @@ def _probabilities_of(tensor: Any) -> tuple[str, str] | None:
         return None
     where = f" of {kind} {operation.name!r}" if kind.lower() != name else f" {operation.name!r}"
     if kind in ("Activation", "Softmax") and isinstance(operation, keras.layers.Layer):
-        advice = f"keras.Model(model.input, model.get_layer({operation.name!r}).input) gives them."
+        advice = (
+            f"keras.Model(model.input, model.get_layer({operation.name!r}).input) gives the logits."
+        )
     elif isinstance(operation, keras.layers.Layer):
         advice = (
-            f"Set model.get_layer({operation.name!r}).activation = keras.activations.linear to get "
-            "them."
+            f"To get the logits, set model.get_layer({operation.name!r}).activation = "
+            "keras.activations.linear."
         )
     else:
         advice = f"Build the model without the operation {operation.name!r}."

@@ -48,6 +48,8 @@ def dicom_kind(path: Path) -> Literal["ct", "other"] | None:
         such as DICOMDIR, MR or a DICOM SEG, None for what is no DICOM or cannot be read.
     """
     try:
+        if not path.is_file():  # opening a pipe waits for whoever writes to it
+            return None
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
     except OSError:
