@@ -1,6 +1,5 @@
 """`tfkd bundle`: model, contract and model card as one thing to pass on."""
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from tfkd.cli.config import ConfigError, option, write_config
 from tfkd.cli.run_record import RUN_RECORD_NAME
 from tfkd.cli.tensorflow_start import start_tensorflow
 from tfkd.cli.training import MODEL_NAME
+from tfkd.files import parse_json
 from tfkd.volumes import DataFacts, sha256_of
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _run_record(student: Path, records: Path | None) -> dict[str, Any]:
             "that `tfkd train` or `tfkd distill` wrote, or leave --student out."
         )
     try:
-        record = json.loads(path.read_text("utf-8"))
+        record = parse_json(path.read_bytes())
         made_from = record.get("manifest_sha256")
     except (ValueError, AttributeError) as error:
         raise ConfigError(f"{path}: expected the record of a training, but {error}.") from error

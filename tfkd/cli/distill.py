@@ -1,7 +1,6 @@
 """`tfkd distill`: a student under one or several teachers."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from tfkd.cli.run_record import RUN_RECORD_NAME
 from tfkd.cli.strategy import is_chief, leaving_with_the_others, meet, start_strategy
 from tfkd.cli.trained_on import check_trained_on
 from tfkd.cli.training import TrainingConfig
+from tfkd.files import parse_json
 from tfkd.models import STUDENTS, TEACHERS
 from tfkd.training import load_network, parameter_count, ramped_weights
 
@@ -226,7 +226,7 @@ def _trained_on(teacher: Path) -> list[str]:
     """The cases that a teacher has seen, by the record of its run."""
     path = teacher.with_name(RUN_RECORD_NAME)
     try:
-        return list(json.loads(path.read_text(encoding="utf-8"))["trained_on"])
+        return list(parse_json(path.read_bytes())["trained_on"])
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(
             f"{path}: expected the record of the run that made {teacher.name}, which says on "

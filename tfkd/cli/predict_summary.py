@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfkd._version import __version__
 from tfkd.cli.config import ConfigError
+from tfkd.files import parse_json
 from tfkd.volumes import atomic_path
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class PredictSummary:
     def _read(self, path: Path) -> dict[str, Any]:
         """Return the finished cases of an earlier call, by CT."""
         try:
-            document = json.loads(path.read_text("utf-8"))
+            document = parse_json(path.read_bytes())
             same = document["model"]["sha256"] == self._document["model"]["sha256"]
             cases = {case["ct"]: case for case in document["cases"] if case["status"] == "done"}
         except (OSError, ValueError, KeyError, TypeError) as error:

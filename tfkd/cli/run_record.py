@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfkd._version import __version__
 from tfkd.errors import RecordError
+from tfkd.files import parse_json
 from tfkd.volumes import atomic_path, sha256_of
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class RunRecord:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_bytes())
     except ValueError as error:
         raise RecordError(
             f"{path}: expected the record of a training, but {error}. Remove the file to go on "

@@ -1,7 +1,6 @@
 """`--strategy`: one device, the devices of this machine, or several machines."""
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from tfkd.cli.config import ConfigError
 from tfkd.cli.tensorflow_start import start_tensorflow
 from tfkd.errors import TrainingInterrupted
+from tfkd.files import parse_json
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -95,7 +95,7 @@ def _place() -> tuple[int, int]:
     """Which worker this process is, from 0, and of how many, by TF_CONFIG."""
     given = os.environ.get("TF_CONFIG", "")
     try:
-        found = json.loads(given)
+        found = parse_json(given)
         cluster, task = found["cluster"], found["task"]
         index, count = task["index"], len(cluster["worker"])
         fits = set(cluster) == {"worker"} and task["type"] == "worker"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from tfkd.errors import RecordError
+from tfkd.files import parse_json
 from tfkd.metrics import CaseTable
 from tfkd.volumes import PROTOCOLS, WHOLE_VOLUME, atomic_path, sha256_of
 
@@ -151,7 +152,7 @@ class Evaluation:
         """
         path = Path(path)
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
+            document = parse_json(path.read_bytes())
             if document["schema_version"] != _SCHEMA_VERSION:
                 raise RecordError(
                     f"{path}: expected schema version {_SCHEMA_VERSION} of an evaluation. Received "

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tfkd.errors import ContractError
+from tfkd.files import parse_json
 from tfkd.inference.golden import GoldenSlice
 from tfkd.inference.model_tensor import ModelTensor
 from tfkd.inference.postprocessing import Postprocessing
@@ -245,17 +246,12 @@ def _read_spec(value: Any, where: str) -> PreprocessSpec:
 
 def _parse(path: Path) -> Any:
     try:
-        return json.loads(path.read_text("utf-8"), parse_constant=_refuse_constant)
-    except (OSError, ValueError, RecursionError) as error:
+        return parse_json(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise ContractError(
             f"{path}: expected a contract in JSON, received something unreadable ({error}). "
             "Copy it again from where the model was exported, or export the model again."
         ) from error
-
-
-def _refuse_constant(text: str) -> Any:
-    # Python's parser takes NaN and Infinity, which JSON does not know.
-    raise ValueError(f"{text} is no JSON number")
 
 
 def _known_version(value: Any, where: str) -> int:

@@ -11,6 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from tfkd.files import parse_json
 from tfkd.metrics.overlap import (
     DEFAULT_EMPTY,
     EmptyPolicy,
@@ -268,7 +269,7 @@ class CaseTable:
         Raises:
             ValueError: if the text is not a case table, naming what is wrong.
         """
-        document = json.loads(text)
+        document = parse_json(text)
         try:
             rows = tuple(CaseRow(**row) for row in document["rows"])
             return cls(rows, tuple(document["label_names"]), document["empty"])

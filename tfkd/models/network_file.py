@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tfkd.files import parse_json
 from tfkd.volumes import DataFacts, atomic_path
 
 if TYPE_CHECKING:
@@ -27,11 +28,10 @@ _FILE_NAME = "tfkd.json"
 _MEMBER = f"assets/{_FILE_NAME}"
 _MOST_BYTES = 2**20
 
-# Encryption is a RuntimeError, and a number that no float can hold an OverflowError.
+# Encryption is a RuntimeError.
 _UNREADABLE = (
     ValueError,
     RuntimeError,
-    OverflowError,
     EOFError,
     zipfile.BadZipFile,
     zlib.error,
@@ -182,7 +182,7 @@ def read_facts(path: str | os.PathLike[str]) -> DataFacts | None:
             size = archive.getinfo(_MEMBER).file_size
             if size > _MOST_BYTES:
                 raise ValueError(f"expected at most {_MOST_BYTES} bytes, received {size}")
-            return DataFacts.from_dict(json.loads(archive.read(_MEMBER)))
+            return DataFacts.from_dict(parse_json(archive.read(_MEMBER)))
     except _UNREADABLE as error:
         raise ValueError(
             f"Expected in {_MEMBER} what the network was trained on, but it cannot be read "

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tfkd.errors import RecordError
 from tfkd.failures import working_on
+from tfkd.files import parse_json
 from tfkd.records.case_files import CaseFiles, Source
 from tfkd.records.encoding import encode_slice
 from tfkd.records.manifest import SCHEMA_VERSION, CaseRecord
@@ -127,7 +128,7 @@ def _read_finished(path: Path, key: str) -> CaseRecord | None:
     if not path.exists():
         return None
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = parse_json(path.read_bytes())
         return CaseRecord.from_dict(facts["record"]) if facts["key"] == key else None
     except (ValueError, KeyError, TypeError):
         return None  # of another version, or damaged: the case is done again

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tfkd.errors import RecordError
+from tfkd.files import parse_json
 
 __all__ = ["kind_of", "read_object", "typed"]
 
@@ -27,24 +28,14 @@ def read_object(path: Path) -> dict[str, Any]:
     if not content.strip():
         raise RecordError(f"{path}: expected a JSON object, but the file is empty.")
     try:
-        # From bytes, JSON's own rule finds the encoding, a byte order mark included.
-        facts = json.loads(content, object_pairs_hook=_each_key_once)
-    except (ValueError, RecursionError) as error:
+        facts = parse_json(content)
+    except ValueError as error:
         raise RecordError(
             f"{path}: expected JSON, received something else: {error}. Correct the file, and save "
             f"it as UTF-8."
         ) from error
     if not isinstance(facts, dict):
         raise RecordError(f"{path}: expected a JSON object, received {kind_of(facts)}.")
-    return facts
-
-
-def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    facts = dict(pairs)
-    if len(facts) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice!r} is there twice")
     return facts
 
 

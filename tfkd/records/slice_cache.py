@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfkd.errors import RecordError
+from tfkd.files import parse_json
 from tfkd.records.manifest import MANIFEST_NAME, Manifest
 from tfkd.volumes import atomic_path, sha256_of
 
@@ -154,7 +155,7 @@ class SliceCache:
                 f"{started}"
             )
         try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
+            facts = parse_json(path.read_bytes())
             if facts["schema_version"] != _SCHEMA_VERSION:
                 raise RecordError(
                     f"{path}: expected schema version {_SCHEMA_VERSION}, received "

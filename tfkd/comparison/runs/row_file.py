@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tfkd.files import parse_json
 from tfkd.volumes.file_lock import lock
 
 __all__ = ["RowFile"]
@@ -94,7 +95,7 @@ def _row(line: bytes) -> dict[str, Any] | None:
 def _json(line: bytes) -> Any:
     """What a line holds; None if it is no JSON."""
     try:
-        return json.loads(line)
+        return parse_json(line)
     except ValueError:
         return None
 

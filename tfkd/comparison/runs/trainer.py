@@ -15,6 +15,7 @@ import numpy as np
 from tfkd.comparison.runs.job import Job, settings_of
 from tfkd.comparison.runs.teacher_records import teacher_manifest
 from tfkd.errors import PlanError, TrainingError
+from tfkd.files import parse_json
 from tfkd.volumes import atomic_path, sha256_of
 
 if TYPE_CHECKING:
@@ -244,7 +245,7 @@ class Trainer:
         path = self._folder / job.folder / _TRAINING_NAME
         if job.network.file is not None or not path.exists():
             return {"epochs": None, "steps": None, "ms_per_step": None}
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_bytes())
 
     def _untrained(self, job: Job, data: "CTRecords") -> "keras.Model":
         from tfkd.training import build_network
