@@ -13,6 +13,7 @@ import keras
 from tfkd.callbacks.best_student import BestStudent
 from tfkd.callbacks.resumable import ResumableCallback
 from tfkd.callbacks.run_checkpoint import RunCheckpoint
+from tfkd.records.damage import naming_damage_in
 
 __all__ = ["ResumableData", "fit_resumable"]
 
@@ -68,7 +69,7 @@ def fit_resumable(
 
     Raises:
         ValueError: If training should stop early without validation data.
-        RecordError: If the checkpoint does not fit; see `RunCheckpoint`.
+        RecordError: If the checkpoint does not fit, see `RunCheckpoint`, or a shard is damaged.
         TrainingInterrupted: After SIGTERM. Call again to go on.
 
     Example:
@@ -96,7 +97,7 @@ def fit_resumable(
             **fit_arguments,
         )
 
-    with _on_sigterm(checkpoint.request_stop):
+    with naming_damage_in(getattr(data, "data", data)), _on_sigterm(checkpoint.request_stop):
         start = checkpoint.position
         if start.step:
             # Makes the metrics' variables, which Keras otherwise makes in the first step.

@@ -19,6 +19,7 @@ from tfkd.losses.labels import check_labels
 from tfkd.losses.reduction import mean_over_global_batch, replicas_in_sync
 from tfkd.models.fingerprint import fingerprint
 from tfkd.models.logits import check_finite_weights, check_logits
+from tfkd.records.damage import naming_damage_in
 
 if keras.backend.backend() == "tensorflow":
     from tfkd.distillation.tensorflow_step import TensorFlowStep as _Step
@@ -225,6 +226,7 @@ class Distiller(_Step, keras.Model):  # type: ignore[misc, valid-type]
                 preprocessing, the number of classes, or their names.
             TrainingError: If a loss is not finite, or a label is that of no class; names it and the
                 slices of the batch.
+            RecordError: If the data are of records with a damaged shard; names it and its cases.
         """
         validation = kwargs.get("validation_data")
         for data in (x, validation):
@@ -233,13 +235,15 @@ class Distiller(_Step, keras.Model):  # type: ignore[misc, valid-type]
         if isinstance(validation, (tuple, list)) and len(validation) > 1:
             self._check_array(validation[1])
         learn_facts(x, self.student)
-        return super().fit(x, *args, **kwargs)
+        with naming_damage_in(x, validation):
+            return super().fit(x, *args, **kwargs)
 
     def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Evaluates the student as `keras.Model.evaluate` does; raises as `fit`."""
         self.check_data(x)
         self._check_array(args[0] if args else kwargs.get("y"))
-        return super().evaluate(x, *args, **kwargs)
+        with naming_damage_in(x):
+            return super().evaluate(x, *args, **kwargs)
 
     def _check_array(self, y: Any) -> None:
         """Looks at labels in an array at once, where no step can refuse them."""

@@ -78,4 +78,5 @@ class SharedRecords:
     def _distributed(self, of_worker: Callable[[Any], tf.data.Dataset]) -> Any:
         dataset = self.strategy.distribute_datasets_from_function(of_worker)
         dataset.facts = self.data.facts  # as those of `CTRecords` have them
+        dataset.records = self.data
         return dataset

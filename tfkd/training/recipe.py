@@ -3,6 +3,8 @@
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
+from tfkd.records.damage import naming_damage_in
+
 if TYPE_CHECKING:
     import keras
 
@@ -74,5 +76,6 @@ def finished_network(
         from tfkd.distillation import recalibrate_batchnorm
 
         # The epoch after the last, which is the same in a resumed run.
-        recalibrate_batchnorm(network, data.stream(epochs), data.steps_per_epoch)
+        with naming_damage_in(data):
+            recalibrate_batchnorm(network, data.stream(epochs), data.steps_per_epoch)
     return network
