@@ -13,11 +13,18 @@ SPEC = PreprocessSpec(size=(4, 4))
 NAMES = ("background", "liver", "tumour")
 
 
+def _textured(values):
+    """Images (n, 4, 4, 1) of these grey values but for the last row, which is black and white."""
+    images = np.tile(np.asarray(values, np.float32)[:, None, None, None], (1, 4, 4, 1))
+    images[:, 3, :, 0] = [-1, 1, -1, 1]
+    return images
+
+
 def _slice(labels, value=0.0):
     """Return an image that says which slice it is, and a mask of the labels."""
     mask = np.zeros((4, 4), np.int32)
     mask.flat[: len(labels)] = labels
-    return np.full((4, 4, 1), value, np.float32), mask
+    return _textured([value])[0], mask
 
 
 def _batches(slices, batch_size=4):
@@ -44,7 +51,7 @@ def test_endless_dataset_ends():
     def endless():
         while True:
             next(read)
-            yield np.zeros((4, 4, 4, 1), np.float32), np.ones((4, 4, 4), np.int32)
+            yield _textured([0, 0, 0, 0]), np.ones((4, 4, 4), np.int32)
 
     with pytest.warns(UserWarning, match="no slice shows tumour"):
         assert len(select_slices(endless(), 5, SPEC, NAMES)) == 5
@@ -52,14 +59,14 @@ def test_endless_dataset_ends():
 
 
 def test_images_alone():
-    images = np.linspace(-1, 1, 10, dtype=np.float32)[:, None, None, None] * np.ones((1, 4, 4, 1))
+    images = _textured(np.linspace(-1, 1, 10))
     batches = [images[:4], images[4:8], images[8:]]
     chosen = select_slices(batches, 3, SPEC, NAMES)
     np.testing.assert_allclose(chosen, images[:3], rtol=1e-6)
 
 
 def test_array_is_thinned_evenly():
-    images = np.linspace(-1, 1, 9, dtype=np.float32)[:, None, None, None] * np.ones((1, 4, 4, 1))
+    images = _textured(np.linspace(-1, 1, 9))
     chosen = select_slices(images, 3, SPEC, NAMES)
     np.testing.assert_allclose(chosen[:, 0, 0, 0], [-1, 0, 1])
     assert len(select_slices(images, 200, SPEC, NAMES)) == 9

@@ -15,6 +15,10 @@ __all__ = ["select_slices"]
 # has not come is not going to.
 _SCAN_FACTOR = 10
 
+# Standard deviation of a slice that shows something, as a part of the output range, at least.
+_LEAST_SPREAD = 1e-3
+_MOST_CONSTANT = 0.9
+
 
 def select_slices(
     calibration: Any, count: int, spec: PreprocessSpec, label_names: Sequence[str]
@@ -37,10 +41,12 @@ def select_slices(
         (n, H, W, C) float32.
 
     Raises:
-        ExportError: no slice, another shape, NaN, or values that were not windowed.
+        ExportError: no slice, another shape, NaN, values that were not windowed, or nothing but
+            slices of one grey value.
 
     Warns:
-        UserWarning: masks are given, and a class is in none of them.
+        UserWarning: masks are given, and a class is in none of them; or more than nine tenths of
+            the slices are of one grey value.
     """
     if count < 1:
         raise ValueError(f"calibration_slices: expected at least 1, received {count}.")
@@ -116,4 +122,19 @@ def _check_slices(slices: np.ndarray, spec: PreprocessSpec) -> None:
         raise ExportError(
             f"calibration: expected values windowed to {spec.output_range}, received {low:.4g} to "
             f"{high:.4g}. Apply tfkd.volumes.window, or take them from tfkd.records.load."
+        )
+    spread = slices.reshape(len(slices), -1).std(axis=1)
+    constant = int(np.count_nonzero(spread < _LEAST_SPREAD * (top - bottom)))
+    if constant == len(slices):
+        raise ExportError(
+            f"calibration: expected slices that show something, received {constant} that are of "
+            f"one grey value, {low:.4g}, such as air. The file's ranges would be of no use; give "
+            "training slices with the organs in them."
+        )
+    if constant > _MOST_CONSTANT * len(slices):
+        warnings.warn(
+            f"calibration: {constant} of {len(slices)} slices are of one grey value, such as air; "
+            "the file's ranges come from the few others. Give training slices with the organs in "
+            "them.",
+            stacklevel=4,
         )

@@ -11,11 +11,12 @@ import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
 from tfkd.errors import ExportError
+from tfkd.export.convert_in_child import convert_in_child, risky_layers
 from tfkd.export.quantization.quantization_aware import check_exportable, is_quantization_aware
 from tfkd.export.silence import silenced
 from tfkd.models.precision import as_float32
 
-__all__ = ["CALIBRATED", "convert", "converting", "float_operators"]
+__all__ = ["CALIBRATED", "configure", "convert", "converting", "float_operators"]
 
 # Formats whose activations have fixed ranges.
 CALIBRATED = ("int8", "int16x8")
@@ -30,9 +31,9 @@ _UNSUPPORTED = re.compile(r"^(?:TF Select|Custom) ops: (.+)$", re.MULTILINE)
 def convert(student: keras.Model, quantization: str, calibration: np.ndarray | None) -> bytes:
     """Return the student as a LiteRT file of batch 1, input "image", output "logits".
 
-    It runs in this process: a child process would need five seconds for TensorFlow alone and could
-    not load layers that live in a notebook. The price is memory that the converter keeps, a few
-    MB a call.
+    It runs in this process: a child process would need five seconds for TensorFlow alone. The price
+    is memory that the converter keeps, a few MB a call. Only for integers, and with layers that may
+    crash the converter (`risky_layers`), a child process does it, from a SavedModel.
 
     Args:
         student: one input (N, H, W, C) of fixed size, one output.
@@ -43,10 +44,14 @@ def convert(student: keras.Model, quantization: str, calibration: np.ndarray | N
 
     Raises:
         ExportError: an operator has no LiteRT kernel (the message names it), or, for int8, can be
-            computed in floating point only.
+            computed in floating point only, or the converter crashed (it names the layers).
     """
-    with converting(student, quantization, calibration) as converter:
-        content = converter.convert()
+    aware = is_quantization_aware(student)
+    if quantization in CALIBRATED and not aware and risky_layers(student):
+        content = _convert_apart(student, quantization, calibration)
+    else:
+        with converting(student, quantization, calibration) as converter:
+            content = converter.convert()
     if quantization == "int8" and (islands := float_operators(content)):
         raise ExportError(
             f"Student {student.name!r}: expected integer operators only, received operators that "
@@ -77,14 +82,34 @@ def converting(
     if is_quantization_aware(student):
         check_exportable(student, quantization)
         calibration = None
+    elif quantization in CALIBRATED and (layers := risky_layers(student)):
+        raise ExportError(
+            f"Student {student.name!r} as {quantization}: expected layers whose integer ranges the "
+            f"LiteRT converter can take without a crash, received {', '.join(layers[:3])}. Export "
+            "float32, float16 or dynamic_int8, or build the student without them."
+        )
     with silenced(), tempfile.TemporaryDirectory() as folder:
         # LiteRT has no kernels for a graph of float16 with casts.
         _save_frozen(as_float32(student), folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        _configure(converter, quantization, calibration)
+        configure(converter, quantization, calibration)
         try:
             yield converter
         except Exception as error:  # the converter raises several unrelated types
+            raise _export_error(student, error) from error
+
+
+def _convert_apart(
+    student: keras.Model, quantization: str, calibration: np.ndarray | None
+) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        with silenced():
+            _save_frozen(as_float32(student), folder)
+        try:
+            return convert_in_child(
+                folder, quantization, calibration, student.name, risky_layers(student)
+            )
+        except RuntimeError as error:
             raise _export_error(student, error) from error
 
 
@@ -109,9 +134,10 @@ def _save_frozen(student: keras.Model, folder: str) -> None:
     tf.saved_model.save(tf.Module(), folder, signatures={"serving_default": serve})
 
 
-def _configure(
+def configure(
     converter: tf.lite.TFLiteConverter, quantization: str, calibration: np.ndarray | None
 ) -> None:
+    """Sets a converter up as for `convert`."""
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     if quantization != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
