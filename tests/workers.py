@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["logs", "start", "start_workers", "status"]
+__all__ = ["free_ports", "logs", "start", "start_workers", "status"]
 
 _LIMIT_S = 240
 
@@ -28,7 +28,7 @@ def start(words: Sequence[str | Path], folder: Path, **variables: str) -> subpro
 
 def start_workers(each: Sequence[Sequence[str | Path]], folder: Path) -> list[subprocess.Popen]:
     """A worker on loopback for each list of words."""
-    cluster = {"worker": [f"localhost:{port}" for port in _free_ports(len(each))]}
+    cluster = {"worker": [f"localhost:{port}" for port in free_ports(len(each))]}
     tasks = [{"type": "worker", "index": index} for index in range(len(each))]
     return [
         start(words, folder, TF_CONFIG=json.dumps({"cluster": cluster, "task": task}))
@@ -50,7 +50,8 @@ def logs(folder: Path) -> str:
     return "\n".join(path.read_text()[-3000:] for path in sorted(folder.glob("*.log")))
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nobody listens at."""
     sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
     ports = [one.getsockname()[1] for one in sockets]
     for one in sockets:

@@ -6,8 +6,10 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import types
 import warnings
 import zlib
@@ -25,6 +27,7 @@ from tfkd.cli import predict
 from tfkd.cli.config import config_path, read_config
 from tfkd.cli.main import VERBS, main
 from tfkd.errors import GeometryError
+from tfkd.records.folder_lock import folder_lock
 
 Captured = pytest.CaptureFixture[str]
 PREDICT = ["predict", "student.tflite", "ct.nii.gz"]
@@ -223,6 +226,30 @@ def test_an_interrupt_is_130(capsys: Captured, predict_raises) -> None:
     predict_raises(KeyboardInterrupt())
     assert main(PREDICT) == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("always")
+def test_sigterm_is_75_and_ends_a_wait(
+    capsys: Captured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one in the operating system, for a folder that another one writes to."""
+
+    def run(config: object) -> None:
+        with folder_lock(tmp_path), folder_lock(tmp_path):
+            pytest.fail("locked twice")
+
+    monkeypatch.setattr(predict, "run", run)
+    before = signal.getsignal(signal.SIGTERM)
+    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.start()
+    status = main(PREDICT)
+    timer.cancel()  # it would end the tests
+    assert status == 75
+    assert capsys.readouterr().err == (
+        f"tfkd: warning: {tmp_path}: waiting for another process that writes there.\n"
+        "tfkd predict: told to stop; run the same command to go on\n"
+    )
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_missing_runtime_is_one_line(

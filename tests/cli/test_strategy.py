@@ -132,6 +132,11 @@ def tf_config(task: object, **roles: list[str]) -> str:
         tf_config({"type": "chief", "index": 0}),
         tf_config({"type": "worker", "index": 0}, chief=["c:1"]),
         tf_config({"type": "worker", "index": 0}, ps=["c:1"]),
+        tf_config({"type": "worker", "index": 0}, worker=["a:1", "b"]),
+        tf_config({"type": "worker", "index": 0}, worker=["a:1", "b:99999"]),
+        tf_config({"type": "worker", "index": 0}, worker=["a:1", "a:1"]),
+        tf_config({"type": "worker", "index": 0}, worker=["a:1", 2]),
+        "[" * 10_000,
     ],
 )
 def test_workers_that_are_not_listed(

@@ -177,6 +177,23 @@ def test_a_run_of_another_process_is_passed_by_and_looked_at_again(
     assert not study.missing()
 
 
+def test_waiting_for_another_process_is_said_and_can_be_ended(
+    study: Study, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module.time, "sleep", told)
+    waiting = r"^1 runs are being made by other processes; waiting\.$"
+    with (
+        run_lock(study.folder / study.jobs[1].folder),
+        pytest.warns(UserWarning, match=waiting),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        study.run()
+    assert len(made.runs) == 4
+
+
 def test_a_run_that_another_process_gave_up_is_taken_over(study: Study, made: Made) -> None:
     teacher = study.jobs[0]
     lock = run_lock(study.folder / teacher.folder)

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import time
 from collections import namedtuple
@@ -110,21 +111,21 @@ def test_an_interrupted_run_is_continued(data: CTRecords, tmp_path: Path) -> Non
     assert all(text.startswith("volume-1, 0.0 MB in all") for _, _, text in reports)
 
 
-def test_a_second_writer_waits_for_the_first(
-    data: CTRecords, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_second_writer_waits_for_the_first(data: CTRecords, tmp_path: Path) -> None:
     recorder = Recorder()
     deadline = time.monotonic() + 20
 
     def slow(*batch: Any) -> Arrays:
-        while "waiting for another process" not in caplog.text and time.monotonic() < deadline:
+        while not said and time.monotonic() < deadline:
             time.sleep(0.01)
         return recorder(*batch)
 
-    with ThreadPoolExecutor(2) as pool:
-        both = [pool.submit(write_slice_cache, data, tmp_path, slow, key=KEY) for _ in range(2)]
-        assert [one.result() for one in both] == [tmp_path] * 2
-    assert f"{tmp_path}: waiting for another process" in caplog.text
+    def write(_: int) -> Path:
+        return write_slice_cache(data, tmp_path, slow, key=KEY)
+
+    waiting = f"{re.escape(str(tmp_path))}: waiting for another process"
+    with ThreadPoolExecutor(2) as pool, pytest.warns(UserWarning, match=waiting) as said:
+        assert list(pool.map(write, range(2))) == [tmp_path] * 2
     assert sum(len(call[2]) for call in recorder.calls) == 32
     data.with_cache(tmp_path, verify=True)
 

@@ -119,7 +119,7 @@ class Config(TrainingConfig):
 
 def run(config: Config) -> None:
     """Distils and says where the student is."""
-    strategy = start_strategy(config.strategy)
+    strategy = start_strategy(config.strategy, config.wait_minutes)
     with leaving_with_the_others(config.strategy):
         print(_distill(config, strategy))
 

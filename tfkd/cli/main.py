@@ -5,12 +5,14 @@ import contextlib
 import importlib
 import io
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
 
 from tfkd._version import __version__
 from tfkd.cli.config import UsageError, add_arguments, read_config
+from tfkd.cli.stopping import ToldToStop, raising_on
 from tfkd.errors import TrainingInterrupted
 from tfkd.failures import explain, one_line
 
@@ -62,10 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         Exit status: 0 when done, 1 for an error (one line on standard error), 2 for wrong usage, 75
-        when a training was told to stop and can go on (EX_TEMPFAIL, upon which a cluster starts it
-        again), 130 when interrupted, 141 when nobody reads standard output any more. The traceback
-        of an unexpected error, a bug, goes to a log file, see `tfkd.failures.explain`. Where the
-        environment variable TFKD_TRACEBACK is set, every error is raised instead.
+        when it was told to stop, by SIGTERM, and can go on (EX_TEMPFAIL, upon which a cluster
+        starts it again), 130 when interrupted, 141 when nobody reads standard output any more. The
+        traceback of an unexpected error, a bug, goes to a log file, see `tfkd.failures.explain`.
+        Where the environment variable TFKD_TRACEBACK is set, every error is raised instead.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
     # TensorFlow's start-up lines say nothing to someone who segments CT.
@@ -74,7 +76,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.showwarning = _OneLineWarnings()  # type: ignore[assignment]
     command = next((word for word in words if word in VERBS), "")
     try:
-        _run(words)
+        with raising_on([signal.SIGTERM], ToldToStop()):
+            _run(words)
+    except ToldToStop:
+        _say(command, "told to stop; run the same command to go on")
+        return _EX_TEMPFAIL
     except TrainingInterrupted as error:
         _say(command, f"{one_line(error)}; run the same command to go on")
         return _EX_TEMPFAIL

@@ -33,7 +33,7 @@ class Config(TrainingConfig):
 
 def run(config: Config) -> None:
     """Trains and says where the model is."""
-    strategy = start_strategy(config.strategy)
+    strategy = start_strategy(config.strategy, config.wait_minutes)
     with leaving_with_the_others(config.strategy):
         print(_train(config, strategy))
 

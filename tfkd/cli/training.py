@@ -46,7 +46,7 @@ TENSORBOARD_NAME = "tensorboard"
 _BY_PROTOCOL = "; the default is that of the records' protocol"
 
 # A run may go on with other values of these: they do not change what comes of it.
-_FREE = ("out", "checkpoint_minutes", "tensorboard")
+_FREE = ("out", "checkpoint_minutes", "tensorboard", "wait_minutes")
 
 _OF_PROTOCOL = ("epochs", "batch_size", "learning_rate")
 
@@ -112,6 +112,11 @@ class TrainingConfig(DependentDefaults):
         "what to train on: one device; mirrored, every GPU of this machine; multi_worker, the "
         "processes listed in TF_CONFIG, each of which runs this command. The batch is shared out",
         default="one_device",
+    )
+    wait_minutes: float = option(
+        "with multi_worker: how long to wait for the other workers before this one ends with "
+        "status 75",
+        default=30.0,
     )
     seed: int = option("seed of weights, order and variation", default=0)
 

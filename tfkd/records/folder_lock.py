@@ -1,6 +1,6 @@
 """One process at a time writes to a folder."""
 
-import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,12 +11,10 @@ __all__ = ["LOCK_NAME", "folder_lock"]
 
 LOCK_NAME = ".lock"
 
-_log = logging.getLogger(__name__)
-
 
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
-    """Lets one process at a time into the block; a second one waits, and logs that it does.
+    """Lets one process at a time into the block; a second one waits, and warns that it does.
 
     The file ``.lock`` stays: removing it would let in two, one by the old file and one by a new
     one. Where there are no locks (see `lock`), nobody waits.
@@ -27,6 +25,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK_NAME).open("ab") as file:
         if not lock(file, wait=False):
-            _log.warning("%s: waiting for another process that writes there.", folder)
+            message = f"{folder}: waiting for another process that writes there."
+            warnings.warn(message, UserWarning, stacklevel=3)
             lock(file, wait=True)
         yield
