@@ -110,3 +110,13 @@ def test_config_lies_in_the_folder_or_beside_the_file(tmp_path):
     assert config_path(tmp_path) == tmp_path / "config.toml"
     assert config_path(tmp_path / "mask.nii.gz").name == "mask.config.toml"
     assert config_path(tmp_path / "student.tflite").name == "student.config.toml"
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "1" + "0" * 400])
+def test_a_number_that_is_none(tmp_path, number):
+    path = tmp_path / "c.toml"
+    path.write_text(f'source = "there"\nteacher = "t"\nrate = {number}\n')
+    with pytest.raises(ConfigError, match=r"c\.toml: expected rate as float"):
+        read(["--config", str(path)])
+    with pytest.raises(SystemExit):
+        read(["here", "--teacher", "t", "--rate", number])

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from tfkd.errors import RecordError
-from tfkd.records.json_file import kind_of, read_object, typed
+from tfkd.files import kind_of, typed
+from tfkd.records.json_file import read_object
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["mutate_bytes", "mutate_json", "mutate_text"]
+__all__ = ["ODD_TEXT", "mutate_bytes", "mutate_json", "mutate_text"]
+
+ODD_TEXT = "a\nb"
+"""A text of two lines, which a message may quote."""
 
 _ODD = (
     *(None, True, False, 0, 1, -1, 2**31, -(2**63), 2**64, 10**30, 0.5, -0.0, 1e308, 1e-320),
-    *("", "x", "0", "NaN", "../x", "/etc/passwd", "a\nb", "\0", "ü" * 300, "nan", "inf"),
+    *("", "x", "0", "NaN", "../x", "/etc/passwd", ODD_TEXT, "\0", "ü" * 300, "nan", "inf"),
     *([], [1], [[]], {}, {"a": 1}, [0] * 50, ["x", "x"]),
 )
 # As text, since Python's own writer gives neither.

@@ -30,7 +30,7 @@ TARGETS: dict[str, type[Target]] = {
 # How often each comes: files that patients are in come most.
 _WEIGHTS = {"nifti": 6, "dicom": 3, "contract": 3, "records": 2, "bundle": 2, "dataset.json": 2}
 
-SECONDS = 20
+SECONDS = 60
 """A mutation that takes longer hangs."""
 
 MEGABYTES = 512

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from tfkd._version import __version__
 from tfkd.errors import TfkdError
+from tfkd.files import is_sane
 from tfkd.volumes import atomic_path
 
 __all__ = [
@@ -92,7 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser, config_class: type) -> None:
             options["action"] = argparse.BooleanOptionalAction
         else:
             earlier = field.metadata["earlier_names"]
-            options["type"] = _todays_name(earlier) if earlier else kind
+            options["type"] = _todays_name(earlier) if earlier else _CHECKED.get(kind, kind)
         if required and flag is None:
             # Optional for the parser, since it may come from the TOML file; checked afterwards.
             nargs = "*" if count == "+" else count or "?"
@@ -234,16 +235,38 @@ def _todays_name(earlier: Mapping[str, str]) -> Callable[[str], str]:
     return lambda text: earlier.get(text, text)
 
 
+def _number(text: str) -> float:
+    """A `float` of the command line; argparse says "invalid float value" of what is none."""
+    number = float(text)
+    if not is_sane(number):
+        raise ValueError
+    return number
+
+
+def _whole_number(text: str) -> int:
+    number = int(text)
+    if not is_sane(number):
+        raise ValueError
+    return number
+
+
+_number.__name__, _whole_number.__name__ = "float", "int"
+_CHECKED: dict[Any, Callable[[str], Any]] = {float: _number, int: _whole_number}
+
+
 def _convert(path: Path, key: str, value: Any, hint: Any) -> Any:
     kind, count, choices = _shape(hint)
     values = value if count else [value]
     fits = isinstance(values, list) and (not isinstance(count, int) or len(values) == count)
     accepts = {float: (int, float), Path: (str,)}.get(kind, (kind,))
     if fits:
-        fits = all(isinstance(v, accepts) and isinstance(v, bool) == (kind is bool) for v in values)
+        fits = all(
+            isinstance(v, accepts) and isinstance(v, bool) == (kind is bool) and is_sane(v)
+            for v in values
+        )
     if not fits or (choices and value not in choices):
         expected = f"one of {choices}" if choices else kind.__name__ + (" list" if count else "")
-        raise ConfigError(f"{path}: expected {key} as {expected}. Received {value!r}.")
+        raise ConfigError(f"{path}: expected {key} as {expected}. Received {value!r:.80}.")
     converted = [kind(v) for v in values]
     return tuple(converted) if count else converted[0]
 

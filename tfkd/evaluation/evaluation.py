@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from tfkd.errors import RecordError
-from tfkd.files import parse_json
+from tfkd.files import parse_json, typed
 from tfkd.metrics import CaseTable
 from tfkd.volumes import PROTOCOLS, WHOLE_VOLUME, atomic_path, sha256_of
 
@@ -158,14 +158,15 @@ class Evaluation:
                     f"{path}: expected schema version {_SCHEMA_VERSION} of an evaluation. Received "
                     f"{document['schema_version']}. Run `tfkd evaluate` again with this version."
                 )
-            masks_dir = document["masks_dir"]
+            table = CaseTable.from_json(json.dumps(document["table"]))
+            stored = typed(_Stored, document, {"table": table})
             return cls(
-                model=ModelInfo(**document["model"]),
-                table=CaseTable.from_json(json.dumps(document["table"])),
-                seconds_per_volume=document["seconds_per_volume"],
-                masks_dir=None if masks_dir is None else path.parent / masks_dir,
-                environment=document["environment"],
-                protocol=document.get("protocol", WHOLE_VOLUME.name),
+                model=stored.model,
+                table=table,
+                seconds_per_volume=stored.seconds_per_volume,
+                masks_dir=None if stored.masks_dir is None else path.parent / stored.masks_dir,
+                environment=stored.environment,
+                protocol=stored.protocol,
             )
         except FileNotFoundError as error:
             raise RecordError(
@@ -176,6 +177,19 @@ class Evaluation:
                 f"{path}: expected an evaluation written by `tfkd evaluate`. "
                 f"Received a file that cannot be read as one: {error}"
             ) from error
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """An evaluation as its file has it."""
+
+    schema_version: int
+    model: ModelInfo
+    table: CaseTable
+    seconds_per_volume: float | None
+    masks_dir: str | None
+    environment: dict[str, str]
+    protocol: str = WHOLE_VOLUME.name
 
 
 def mask_file(masks_dir: str | os.PathLike[str], case_id: str) -> Path:

@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tfkd.files import parse_json
+from tfkd.files import parse_json, typed
 from tfkd.metrics.overlap import (
     DEFAULT_EMPTY,
     EmptyPolicy,
@@ -271,8 +271,8 @@ class CaseTable:
         """
         document = parse_json(text)
         try:
-            rows = tuple(CaseRow(**row) for row in document["rows"])
-            return cls(rows, tuple(document["label_names"]), document["empty"])
+            stored = typed(_Stored, document)
+            return cls(stored.rows, stored.label_names, stored.empty)
         except (KeyError, TypeError) as error:
             raise ValueError(
                 "Expected a case table with label_names, empty and rows. "
@@ -322,6 +322,15 @@ class CaseTable:
         names = {int(line["label"]): line["label_name"] for line in lines}
         label_names = tuple(names.get(label, "") for label in range(max(names) + 1))
         return cls(rows, label_names, lines[0]["empty"])  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """A table as JSON has it."""
+
+    label_names: tuple[str, ...]
+    empty: EmptyPolicy
+    rows: tuple[CaseRow, ...]
 
 
 _CSV_COLUMNS = (

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from tfkd.errors import RecordError
-from tfkd.records.json_file import kind_of, read_object
+from tfkd.files import kind_of
+from tfkd.records.json_file import read_object
 
 __all__ = ["check_one_channel", "file_ending", "read_dataset_file"]
 

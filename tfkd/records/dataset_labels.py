@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from tfkd.errors import RecordError
-from tfkd.records.json_file import kind_of
+from tfkd.files import kind_of
 from tfkd.records.names import check_label_names
 from tfkd.volumes import IGNORE_LABEL
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tfkd.errors import RecordError
-from tfkd.records.json_file import kind_of
+from tfkd.files import kind_of
 
 __all__ = ["ListedCase", "case_lists", "read_entries"]
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tfkd.errors import RecordError
+from tfkd.files import typed
 from tfkd.records.case_files import CaseFiles, select_case
-from tfkd.records.json_file import read_object, typed
+from tfkd.records.json_file import read_object
 from tfkd.records.label_counts import LabelCount, count_label
 from tfkd.records.sampling import UNLABELLED
 from tfkd.records.splits import SPLITS, check_no_leakage

@@ -4,8 +4,9 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from datetime import date, time
-from math import inf
 from typing import Any
+
+from tfkd.files import is_sane
 
 __all__ = ["fits", "type_words"]
 
@@ -36,9 +37,10 @@ def fits(value: Any, hint: Any) -> bool:
     if hint in (None, type(None)):
         return value is None
     if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < inf
+        return isinstance(value, int | float) and not isinstance(value, bool) and is_sane(value)
     if hint in (bool, int, str):
-        return isinstance(value, hint) and isinstance(value, bool) is (hint is bool)
+        right = isinstance(value, hint) and isinstance(value, bool) is (hint is bool)
+        return right and is_sane(value)
     return True
 
 
