@@ -347,7 +347,10 @@ class Manifest:
                 f"{path}: not a complete manifest ({type(error).__name__}: {error}). "
                 f"Prepare the records again."
             ) from error
-        manifest.check()
+        try:
+            manifest.check()
+        except RecordError as error:
+            raise RecordError(f"{path}: {error}") from error
         return manifest
 
     def check(self) -> None:
