@@ -184,7 +184,7 @@ def test_waiting_for_another_process_is_said_and_can_be_ended(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module.time, "sleep", told)
-    waiting = r"^1 runs are being made by other processes; waiting\.$"
+    waiting = r"^1 run is being made by other processes; waiting\.$"
     with (
         run_lock(study.folder / study.jobs[1].folder),
         pytest.warns(UserWarning, match=waiting),

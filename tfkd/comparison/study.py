@@ -180,7 +180,8 @@ class Study:
             if not any(self._is_possible(job) for job in pending):
                 break
             if not waiting:
-                message = f"{len(pending)} runs are being made by other processes; waiting."
+                runs = "1 run is" if len(pending) == 1 else f"{len(pending)} runs are"
+                message = f"{runs} being made by other processes; waiting."
                 warnings.warn(message, UserWarning, stacklevel=3)
             waiting = True
             time.sleep(_LOOK_AGAIN_S)
