@@ -11,7 +11,7 @@ from keras import layers
 from tfkd.errors import ExportError
 from tfkd.export import convert_in_child as module
 from tfkd.export import preflight, to_litert
-from tfkd.export.convert_in_child import convert_in_child, risky_layers
+from tfkd.export.convert_in_child import convert_in_child, crashing_layers, risky_layers
 from tfkd.models import ENet
 from tfkd.volumes import PreprocessSpec
 
@@ -41,15 +41,18 @@ def test_which_layers_are_risky():
     assert risky_layers(recurrent()) == ["'memory' (ConvLSTM2D)"]
     image = keras.Input((32, 32, 1))
     nested = keras.Sequential([keras.Input((32, 32, 1)), Own(name="mine")], name="inner")
-    assert risky_layers(keras.Model(image, nested(image))) == ["'mine' (Own)"]
+    own = keras.Model(image, nested(image))
+    assert risky_layers(own) == ["'mine' (Own)"]
+    assert crashing_layers(own) == []
+    (looped,) = keras.ops.while_loop(lambda x: keras.ops.max(x) < 9, lambda x: (2 * x,), (image,))
+    assert "WhileLoop" in crashing_layers(keras.Model(image, looped))[0]
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("os.kill(os.getpid(), signal.SIGSEGV)", r"ended in a crash \(status -11\)"),
-        ("os.abort()", r"ended in a crash \(status -6\)"),
-        ("sys.exit(0)", r"ended in a crash \(status 0\)"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", r"which crashed \(SIGSEGV\)"),
+        ("os.abort()", r"which crashed \(SIGABRT\)"),
         ("time.sleep(60)", r"gave no file within 1 s"),
     ],
 )
@@ -57,6 +60,13 @@ def test_a_child_that_gives_no_file(text, said, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_LIMIT_S", 1.0)
     with pytest.raises(ExportError, match=rf"'s' as int8.*{said}.*'a' \(A\), 'b' \(B\)\. Export"):
         convert_in_child(str(tmp_path), "int8", None, "s", ["'a' (A)", "'b' (B)"], worker(text))
+
+
+def test_a_child_that_could_not_begin_blames_no_layer(tmp_path):
+    for text, said in (("sys.exit('no module')", "status 1 and none: no module"), ("", "status 0")):
+        with pytest.raises(ExportError, match=said) as error:
+            convert_in_child(str(tmp_path), "int8", None, "s", ["'a' (A)"], worker(text))
+        assert "'a'" not in str(error.value)
 
 
 def test_what_a_child_gives(tmp_path):
@@ -72,7 +82,7 @@ def test_a_recurrent_student_crashes_nothing(tmp_path):
     student = recurrent()
     noise = np.random.default_rng(0).uniform(-1, 1, (4, 32, 32, 1)).astype("float32")
     path = tmp_path / "s.tflite"
-    with pytest.raises(ExportError, match=r"as int8.*crash.*'memory' \(ConvLSTM2D\)"):
+    with pytest.raises(ExportError, match=r"as int8.*crashed \(SIG\w+\).*'memory' \(ConvLSTM2D\)"):
         to_litert(student, path, quantization="int8", calibration=noise, spec=SPEC)
     assert not any(tmp_path.iterdir())
     to_litert(student, path, spec=SPEC)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
 from tfkd.errors import ExportError
-from tfkd.export.convert_in_child import convert_in_child, risky_layers
+from tfkd.export.convert_in_child import convert_in_child, crashing_layers, risky_layers
 from tfkd.export.quantization.quantization_aware import check_exportable, is_quantization_aware
 from tfkd.export.silence import silenced
 from tfkd.models.precision import as_float32
@@ -82,7 +82,7 @@ def converting(
     if is_quantization_aware(student):
         check_exportable(student, quantization)
         calibration = None
-    elif quantization in CALIBRATED and (layers := risky_layers(student)):
+    elif quantization in CALIBRATED and (layers := crashing_layers(student)):
         raise ExportError(
             f"Student {student.name!r} as {quantization}: expected layers whose integer ranges the "
             f"LiteRT converter can take without a crash, received {', '.join(layers[:3])}. Export "

@@ -1,6 +1,7 @@
 """Converts in a process of its own what may take the process along."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,14 @@ import numpy as np
 
 from tfkd.errors import ExportError
 
-__all__ = ["CALIBRATION_NAME", "ERROR_NAME", "FILE_NAME", "convert_in_child", "risky_layers"]
+__all__ = [
+    "CALIBRATION_NAME",
+    "ERROR_NAME",
+    "FILE_NAME",
+    "convert_in_child",
+    "crashing_layers",
+    "risky_layers",
+]
 
 # Files of the folder that parent and child share, beside the SavedModel.
 CALIBRATION_NAME = "calibration.npy"
@@ -23,13 +31,14 @@ _PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
 _LIMIT_S = 1800.0
 
 _RECURRENT = (keras.layers.RNN, keras.layers.Bidirectional, keras.layers.TimeDistributed)
+# Operations of `keras.ops` that become loops or branches.
+_CONTROL = {"AssociativeScan", "Cond", "ForiLoop", "Map", "Scan", "Switch", "WhileLoop"}
 
 
 def risky_layers(student: keras.Model) -> list[str]:
     """Layers that may end the converter's process when it takes ranges for integers.
 
-    Recurrent layers are known to: TensorFlow's calibrator follows their loop's states to memory
-    that is not there. Lambda and layers of other packages may hold anything.
+    Those of `crashing_layers`, and Lambda and layers of other packages, which may hold anything.
 
     Args:
         student: Functional or Sequential model.
@@ -37,12 +46,36 @@ def risky_layers(student: keras.Model) -> list[str]:
     Returns:
         Such as ``"'conv_lstm2d' (ConvLSTM2D)"``; empty for most students.
     """
-    return [
-        f"{layer.name!r} ({type(layer).__name__})"
+    foreign = [
+        _described(layer)
         for layer in student._flatten_layers(include_self=False)
-        if isinstance(layer, (*_RECURRENT, keras.layers.Lambda))
+        if isinstance(layer, keras.layers.Lambda)
         or not type(layer).__module__.startswith(("keras.", "tfkd."))
     ]
+    return [*crashing_layers(student), *foreign]
+
+
+def crashing_layers(student: keras.Model) -> list[str]:
+    """Layers and operations with a loop or a branch, which are known to crash the calibrator.
+
+    TensorFlow follows a loop's states to memory that is not there.
+
+    Args:
+        student: Functional or Sequential model.
+
+    Returns:
+        As `risky_layers`.
+    """
+    layers = list(student._flatten_layers(include_self=False))
+    recurrent = [layer for layer in layers if isinstance(layer, _RECURRENT)]
+    graphs = [student, *(layer for layer in layers if isinstance(layer, keras.Model))]
+    operations = [one for graph in graphs for one in getattr(graph, "operations", ())]
+    looping = [one for one in operations if type(one).__name__ in _CONTROL]
+    return [_described(one) for one in (*recurrent, *looping)]
+
+
+def _described(operation: keras.Operation) -> str:
+    return f"{operation.name!r} ({type(operation).__name__})"
 
 
 def convert_in_child(
@@ -51,7 +84,7 @@ def convert_in_child(
     calibration: np.ndarray | None,
     name: str,
     layers: Sequence[str],
-    command: Sequence[str] = (sys.executable, "-m", "tfkd.export.convert_worker"),
+    command: Sequence[str] = (sys.executable, "-P", "-m", "tfkd.export.convert_worker"),
 ) -> bytes:
     """Returns the file that a child process made of a SavedModel.
 
@@ -65,7 +98,7 @@ def convert_in_child(
 
     Raises:
         ExportError: The process was ended by a signal, or took longer than half an hour: names the
-            layers.
+            layers. Or it could not do its work for another reason.
         RuntimeError: The converter refused the student; with its words.
     """
     if calibration is not None:
@@ -77,19 +110,30 @@ def convert_in_child(
             [*command, folder, quantization],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
             env=environment,
             timeout=_LIMIT_S,
             check=False,
         )
-        what = f"ended in a crash (status {ended.returncode})"
+        status, said = ended.returncode, ended.stderr.strip().splitlines()
     except subprocess.TimeoutExpired:
-        what = f"gave no file within {_LIMIT_S:g} s"
+        status, said = None, []
     error, file = Path(folder, ERROR_NAME), Path(folder, FILE_NAME)
     if error.exists():
         raise RuntimeError(error.read_text(encoding="utf-8"))
     if file.exists():
         return file.read_bytes()
+    if status is not None and status >= 0:
+        raise ExportError(
+            f"Student {name!r} as {quantization}: expected a file of the converter's own process, "
+            f"which ended with status {status} and none: {said[-1] if said else 'without a word'}."
+        )
+    if status is None:
+        what = f"gave no file within {_LIMIT_S:g} s"
+    else:
+        what = f"crashed ({_signal_name(-status)})"
     raise ExportError(
         f"Student {name!r} as {quantization}: expected a file of the LiteRT converter, which "
         f"{what}. "
@@ -97,3 +141,10 @@ def convert_in_child(
         f"{f' and {len(layers) - 3} more' if len(layers) > 3 else ''}. Export float32, float16 or "
         "dynamic_int8, or build the student without them."
     )
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
