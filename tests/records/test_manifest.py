@@ -185,3 +185,11 @@ def test_a_shard_of_unknown_cases_or_elsewhere_is_refused(folder: Path) -> None:
         edit(folder, shards=[shards[0] | {key: value}, *shards[1:]])
         with pytest.raises(RecordError, match=r"shard .* of the split .* Prepare again"):
             Manifest.load(folder)
+
+
+def test_a_missing_entry_of_the_spec_is_not_guessed(folder: Path) -> None:
+    spec = json.loads((folder / MANIFEST_NAME).read_text())["spec"]
+    for name in spec:
+        edit(folder, spec={key: value for key, value in spec.items() if key != name})
+        with pytest.raises(RecordError, match=rf"manifest\.json.*'spec': the entry '{name}' is m"):
+            Manifest.load(folder)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -340,7 +340,7 @@ class Manifest:
             )
         try:
             protocol = PROTOCOLS[facts.get("protocol", WHOLE_VOLUME.name)]
-            spec = PreprocessSpec.from_dict(facts["spec"])
+            spec = _read_spec(facts["spec"])
             manifest = typed(cls, facts, {"spec": spec, "protocol": protocol})
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise RecordError(
@@ -426,3 +426,12 @@ class Manifest:
                     f"{held_out[case.image_sha256]}, which is a validation or test case. Expected "
                     f"other patients; remove the file from the unlabelled CT."
                 )
+
+
+def _read_spec(facts: Any) -> PreprocessSpec:
+    """A spec with every entry; a default, which `from_dict` fills in, would be a guess here."""
+    for entry in fields(PreprocessSpec):
+        # `field_size` stands there only if it is set.
+        if isinstance(facts, dict) and entry.name not in (*facts, "field_size"):
+            raise ValueError(f"'spec': the entry {entry.name!r} is missing")
+    return PreprocessSpec.from_dict(facts)
