@@ -64,6 +64,7 @@ def _work(options: argparse.Namespace) -> int:
 def _supervise(options: argparse.Namespace) -> int:
     """Runs workers, one after the other where one crashes."""
     minutes = options.minutes or (None if options.count else 1.0)
+    only = f" --only {' '.join(options.only)}" if options.only else ""
     start, first, counts, failures = time.monotonic(), options.seed, Counter(), []
     with tempfile.TemporaryDirectory() as folder:
         mark = Path(folder, "seed")
@@ -82,7 +83,7 @@ def _supervise(options: argparse.Namespace) -> int:
                         continue
                     counts[fields[1], fields[2]] += 1
                     if fields[2] == "FAILED":
-                        failures.append(f"seed {fields[0]}, {fields[1]}: {fields[3]}")
+                        failures.append(f"--replay {fields[0]}{only}, {fields[1]}: {fields[3]}")
                         print(failures[-1], flush=True)
                     if sum(counts.values()) % 500 == 0:
                         seconds = time.monotonic() - start

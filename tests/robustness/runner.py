@@ -31,7 +31,7 @@ TARGETS: dict[str, type[Target]] = {
 _WEIGHTS = {"nifti": 6, "dicom": 3, "contract": 3, "records": 2, "bundle": 2, "dataset.json": 2}
 
 SECONDS = 60
-"""A mutation that takes longer hangs."""
+"""A mutation that takes longer hangs; most take a hundredth of one."""
 
 MEGABYTES = 512
 """By so much memory may the process grow over a mutation."""
