@@ -25,7 +25,7 @@ def test_another_process_is_waited_for_until_it_is_killed(tmp_path: Path) -> Non
     entered = threading.Event()
 
     def enter() -> None:
-        with folder_lock(tmp_path):
+        with pytest.warns(UserWarning, match="waiting for another process"), folder_lock(tmp_path):
             entered.set()
 
     command = [sys.executable, "-c", HOLDER, str(tmp_path)]

@@ -17,7 +17,6 @@ from tfkd.bench.process import run_job
 from tfkd.errors import ContractError
 from tfkd.export.keras_logits import keras_predictor
 from tfkd.export.mode_row import ModeRow
-from tfkd.files import parse_json
 from tfkd.inference import Predictor, VolumePredictor
 from tfkd.inference.machine import available_cores, cpu_model
 from tfkd.models.fingerprint import fingerprint
@@ -180,10 +179,10 @@ def _read(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
     """Kind of figure → what it depends on besides the file → key of the file → figure."""
     empty: dict[str, dict[str, dict[str, Any]]] = {"dice": {}, "cost": {}}
     try:
-        document = parse_json(path.read_bytes())
+        document = json.loads(path.read_bytes())  # and not `parse_json`, which takes no NaN
         return {
             kind: {where: dict(figures) for where, figures in document[kind].items()}
             for kind in empty
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return empty  # measured anew
